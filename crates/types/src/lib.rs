@@ -1,0 +1,26 @@
+//! The words that every room of Claviger shares: amounts, assets, identifiers, moments, and the instruction with its
+//! canonical form, digest, sentence and words.
+//!
+//! This crate opens no file or socket and reads no clock; facts come in, values go out.
+
+mod amount;
+mod approval;
+mod asset;
+mod canonical;
+mod digest;
+mod ids;
+mod instruction;
+mod moment;
+mod sentence;
+mod words;
+
+pub use amount::{Amount, AmountError};
+pub use approval::{CustomerRequest, Evidence, SshApproval};
+pub use asset::{Asset, AssetError, Network};
+pub use canonical::{CanonicalError, CanonicalObject};
+pub use digest::{Digest, DigestError};
+pub use ids::{CustomerId, IdError, InstructionId, OperatorId, Party, SignerId, WalletId};
+pub use instruction::{Body, Freeze, Instruction, InstructionError, Payment, Transfer};
+pub use moment::{Moment, MomentError};
+pub use sentence::{grouped, sentence};
+pub use words::words;
