@@ -1,0 +1,109 @@
+use std::collections::BTreeSet;
+
+use types::{Instruction, OperatorId, Party, SshApproval};
+
+use crate::charter::{Charter, Quorum};
+use crate::sshsig::{self, SshRefusal};
+
+/// The namespace of approvals: a signature for anything else, or for a charter, does not count here.
+pub(crate) const NAMESPACE: &str = "claviger-approval";
+
+/// The approvals that count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Distinct people, sorted.
+    pub people: Vec<OperatorId>,
+    /// Their distinct organisations.
+    pub organisations: BTreeSet<String>,
+    /// What was handed in and does not count, with the reason.
+    pub refused: Vec<(OperatorId, ApprovalRefusal)>,
+}
+
+/// Why an approval does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApprovalRefusal {
+    /// The charter knows no such operator.
+    #[error("the charter knows no such operator")]
+    UnknownOperator,
+    /// The charter does not let this person approve.
+    #[error("the charter does not let this person approve")]
+    NotApprover,
+    /// The person asked for it.
+    #[error("who asks for something does not count among those who approve it")]
+    Requester,
+    /// The same person was counted already, with whatever key.
+    #[error("this person was counted already")]
+    CountedTwice,
+    /// Not an SSH signature of an accepted algorithm.
+    #[error("not an SSH signature by an Ed25519 or ECDSA P-256 key")]
+    Form,
+    /// Not one of the person's keys.
+    #[error("signed with a key that the charter does not name for this person")]
+    UnknownKey,
+    /// Another text, another namespace, or forged.
+    #[error("the signature is not over this instruction in the namespace claviger-approval")]
+    Invalid,
+    /// A security key that nobody touched.
+    #[error("the security key was not touched")]
+    NoPresence,
+}
+
+impl Counted {
+    /// Whether enough people of enough organisations are counted.
+    pub fn meets(&self, quorum: Quorum) -> bool {
+        let people = u32::try_from(self.people.len()).unwrap_or(u32::MAX);
+        let organisations = u32::try_from(self.organisations.len()).unwrap_or(u32::MAX);
+        people >= quorum.people && organisations >= quorum.organisations
+    }
+}
+
+/// Counts the approvals of an instruction.
+///
+/// Ways to cheat a count, each tried by a test: one person with two keys; one approval handed in twice; one key under two
+/// names (the charter refuses it); the requester approving; an approval of another instruction, or of the same one
+/// with a changed field; a signature in another namespace; a person who left the charter or may not approve.
+pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: &[SshApproval]) -> Counted {
+    let mut counted = Counted::default();
+    for approval in approvals {
+        match check(charter, instruction, approval, &counted.people) {
+            Ok(organisation) => {
+                counted.people.push(approval.operator.clone());
+                counted.organisations.insert(organisation);
+            }
+            Err(refusal) => counted.refused.push((approval.operator.clone(), refusal)),
+        }
+    }
+    counted.people.sort();
+    counted
+}
+
+fn check(
+    charter: &Charter,
+    instruction: &Instruction,
+    approval: &SshApproval,
+    people: &[OperatorId],
+) -> Result<String, ApprovalRefusal> {
+    let operator = charter.operator(&approval.operator).ok_or(ApprovalRefusal::UnknownOperator)?;
+    if !operator.approver {
+        return Err(ApprovalRefusal::NotApprover);
+    }
+    if instruction.requester() == Party::Operator(operator.id.clone()) {
+        return Err(ApprovalRefusal::Requester);
+    }
+    if people.contains(&operator.id) {
+        return Err(ApprovalRefusal::CountedTwice);
+    }
+    sshsig::verify(&approval.signature, NAMESPACE, &instruction.digest(), &operator.keys)?;
+    Ok(operator.organisation.clone())
+}
+
+impl From<SshRefusal> for ApprovalRefusal {
+    fn from(refusal: SshRefusal) -> ApprovalRefusal {
+        match refusal {
+            SshRefusal::Form => ApprovalRefusal::Form,
+            SshRefusal::UnknownKey => ApprovalRefusal::UnknownKey,
+            SshRefusal::Invalid => ApprovalRefusal::Invalid,
+            SshRefusal::NoPresence => ApprovalRefusal::NoPresence,
+        }
+    }
+}

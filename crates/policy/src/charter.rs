@@ -1,0 +1,336 @@
+use std::collections::BTreeSet;
+
+use types::{Amount, Asset, CustomerId, Digest, Network, OperatorId, SignerId, WalletId};
+
+use crate::json;
+
+/// The constitution that every signer holds: who decides, over which wallets, up to which limits.
+///
+/// A document of its own, in one canonical spelling (JSON without spaces, keys sorted, every scalar a string), so that
+/// its digest can be signed and compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charter {
+    /// 1 for the first, then one more for each successor.
+    pub version: u64,
+    /// Digest of the version before; none for the first.
+    pub previous: Option<Digest>,
+    /// The chain's network, for every wallet.
+    pub network: Network,
+    /// The people who decide.
+    pub operators: Vec<Operator>,
+    /// The customers whose own keys sign their requests.
+    pub customers: Vec<Customer>,
+    /// The signers, all of whom hold a key of every wallet.
+    pub signers: Vec<SignerIdentity>,
+    /// The wallets.
+    pub wallets: Vec<Wallet>,
+    /// The tiers, weakest first.
+    pub tiers: Vec<Tier>,
+    /// Limits over all tiers of a wallet together.
+    pub totals: Vec<WalletWindow>,
+    /// Destinations that tiers with an allow-list accept.
+    pub allow_list: Vec<AllowedAddress>,
+    /// Caps on a transaction's fee.
+    pub fee: FeeCaps,
+    /// Who must sign the next charter.
+    pub charter_quorum: Quorum,
+    /// Who must agree to open a latch or release an anchor.
+    pub release_quorum: Quorum,
+    /// The largest step forward of a signer's clock between two records of its journal, in seconds.
+    pub clock_step_seconds_max: u64,
+    /// The longest that an instruction may live, in seconds.
+    pub instruction_seconds_max: u64,
+}
+
+/// A person who decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Identifier.
+    pub id: OperatorId,
+    /// Name for people.
+    pub name: String,
+    /// Organisation; quorums can ask for several.
+    pub organisation: String,
+    /// Whether approvals of this person count. One who may not approve can still ask for transfers.
+    pub approver: bool,
+    /// Public keys in OpenSSH's one-line form.
+    pub keys: Vec<String>,
+}
+
+/// A customer with own keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Customer {
+    /// Identifier.
+    pub id: CustomerId,
+    /// Ed25519 public keys (RFC 8032) that sign requests.
+    pub keys: Vec<[u8; 32]>,
+}
+
+/// A signer, as its peers know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignerIdentity {
+    /// Identifier.
+    pub id: SignerId,
+    /// Ed25519 public key that signs heads of its journal and its attestations.
+    pub journal_key: [u8; 32],
+}
+
+/// Whether a wallet serves withdrawals or stays away from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalletClass {
+    /// Pays customers.
+    Hot,
+    /// Pays nobody but our own wallets.
+    Cold,
+}
+
+/// One descriptor in one tier of protection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wallet {
+    /// Identifier.
+    pub id: WalletId,
+    /// The asset that it holds.
+    pub asset: Asset,
+    /// Hot or cold.
+    pub class: WalletClass,
+    /// Multipath output descriptor (BIP-380, BIP-389).
+    pub descriptor: String,
+    /// How far beyond the highest change index seen a change output may be.
+    pub gap_limit: u32,
+}
+
+/// The kinds of payment that tiers rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentKind {
+    /// A customer's coins leave.
+    CustomerWithdrawal,
+    /// Coins move between our wallets.
+    OperatorTransfer,
+}
+
+/// Which destinations a tier accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destinations {
+    /// Any address of the network.
+    Any,
+    /// Addresses of the allow-list for that customer.
+    AllowList,
+    /// Addresses of our own wallets.
+    OwnWallets,
+}
+
+/// A way to get a payment signed: small and automatic, or larger and with people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// Name, used once.
+    pub name: String,
+    /// The wallet that pays.
+    pub wallet: WalletId,
+    /// The kind of payment.
+    pub kind: PaymentKind,
+    /// The most in one instruction, in base units.
+    pub amount_max: Amount,
+    /// The most within rolling windows, payout and fee together.
+    pub windows: Vec<Window>,
+    /// Who must approve; nobody for an automatic tier.
+    pub quorum: Quorum,
+    /// Which destinations.
+    pub destinations: Destinations,
+    /// Whether the customer's own signature is required.
+    pub customer_signature: bool,
+}
+
+/// A rolling limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Length in seconds.
+    pub seconds: u64,
+    /// The most within that length, in base units.
+    pub amount_max: Amount,
+}
+
+/// A rolling limit over a whole wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletWindow {
+    /// The wallet.
+    pub wallet: WalletId,
+    /// Its limit over all tiers.
+    pub window: Window,
+}
+
+/// How many distinct people from how many distinct organisations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// People, requester not counted.
+    pub people: u32,
+    /// Organisations among them.
+    pub organisations: u32,
+}
+
+/// A destination that a customer has long agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedAddress {
+    /// Whose.
+    pub customer: CustomerId,
+    /// The address in the chain's notation.
+    pub address: String,
+}
+
+/// Caps on what a transaction may burn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeeCaps {
+    /// In satoshis for one transaction.
+    pub sats_max: u64,
+    /// In satoshis per 1,000 virtual bytes.
+    pub sats_per_kvb_max: u64,
+}
+
+/// Why bytes are not a charter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CharterError {
+    /// Not JSON of the expected shape.
+    #[error("the charter cannot be read: {0}")]
+    Form(String),
+    /// Another spelling than the canonical one.
+    #[error("the charter is not in its canonical spelling (no spaces, keys sorted, scalars as strings)")]
+    NotCanonical,
+    /// A name is used twice or unknown, or a rule can never be met.
+    #[error("the charter contradicts itself: {0}")]
+    Contradiction(String),
+}
+
+impl Charter {
+    /// Reads a charter from its canonical bytes and checks it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Charter, CharterError> {
+        let charter = json::read_charter(bytes)?;
+        if charter.to_bytes() != bytes {
+            return Err(CharterError::NotCanonical);
+        }
+        charter.check()?;
+        Ok(charter)
+    }
+
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json::write_charter(self)
+    }
+
+    /// `SHA-256("claviger-charter-v1\n" || canonical bytes)`.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&[b"claviger-charter-v1\n", &self.to_bytes()])
+    }
+
+    /// The operator of that name.
+    pub fn operator(&self, id: &OperatorId) -> Option<&Operator> {
+        self.operators.iter().find(|operator| operator.id == *id)
+    }
+
+    /// The customer of that name.
+    pub fn customer(&self, id: &CustomerId) -> Option<&Customer> {
+        self.customers.iter().find(|customer| customer.id == *id)
+    }
+
+    /// The wallet of that name.
+    pub fn wallet(&self, id: &WalletId) -> Option<&Wallet> {
+        self.wallets.iter().find(|wallet| wallet.id == *id)
+    }
+
+    /// The signer of that name.
+    pub fn signer(&self, id: &SignerId) -> Option<&SignerIdentity> {
+        self.signers.iter().find(|signer| signer.id == *id)
+    }
+
+    /// Refuses a charter that contradicts itself or locks everyone out.
+    pub fn check(&self) -> Result<(), CharterError> {
+        let wrong = |text: String| Err(CharterError::Contradiction(text));
+        if (self.version == 1) != self.previous.is_none() || self.version == 0 {
+            return wrong("version 1 has no previous digest, and every later version has one".to_owned());
+        }
+        unique("operator", self.operators.iter().map(|operator| operator.id.as_str()))?;
+        unique("customer", self.customers.iter().map(|customer| customer.id.as_str()))?;
+        unique("signer", self.signers.iter().map(|signer| signer.id.as_str()))?;
+        unique("wallet", self.wallets.iter().map(|wallet| wallet.id.as_str()))?;
+        unique("tier", self.tiers.iter().map(|tier| tier.name.as_str()))?;
+        unique("journal key", self.signers.iter().map(|signer| signer.journal_key))?;
+        // One key in the hands of two names would let one person count twice.
+        unique("operator key", self.operators.iter().flat_map(|operator| &operator.keys).map(|key| key_material(key)))?;
+        unique("customer key", self.customers.iter().flat_map(|customer| &customer.keys))?;
+        for (name, quorum) in self.quorums() {
+            self.reachable(name, quorum)?;
+        }
+        for (name, quorum) in [("charter", self.charter_quorum), ("release", self.release_quorum)] {
+            if quorum.people == 0 {
+                return wrong(format!("the {name} quorum asks for nobody"));
+            }
+        }
+        for tier in &self.tiers {
+            let Some(wallet) = self.wallet(&tier.wallet) else {
+                return wrong(format!("tier \"{}\" names the unknown wallet \"{}\"", tier.name, tier.wallet));
+            };
+            if wallet.class == WalletClass::Cold
+                && (tier.quorum.people == 0 || tier.destinations != Destinations::OwnWallets)
+            {
+                return wrong(format!("tier \"{}\" lets a cold wallet pay automatically or to the outside", tier.name));
+            }
+            if tier.kind == PaymentKind::OperatorTransfer && tier.destinations != Destinations::OwnWallets {
+                return wrong(format!("tier \"{}\" lets an operator's transfer leave our own wallets", tier.name));
+            }
+            if tier.quorum.people == 0 && tier.windows.is_empty() {
+                return wrong(format!("the automatic tier \"{}\" has no rolling limit", tier.name));
+            }
+        }
+        for total in &self.totals {
+            if self.wallet(&total.wallet).is_none() {
+                return wrong(format!("a total names the unknown wallet \"{}\"", total.wallet));
+            }
+        }
+        for allowed in &self.allow_list {
+            if self.customer(&allowed.customer).is_none() {
+                return wrong(format!("the allow-list names the unknown customer \"{}\"", allowed.customer));
+            }
+        }
+        if self.wallets.iter().any(|wallet| wallet.asset.network() != self.network) {
+            return wrong("a wallet's asset lives on another network".to_owned());
+        }
+        Ok(())
+    }
+
+    fn quorums(&self) -> impl Iterator<Item = (&str, Quorum)> {
+        [("charter", self.charter_quorum), ("release", self.release_quorum)]
+            .into_iter()
+            .chain(self.tiers.iter().map(|tier| (tier.name.as_str(), tier.quorum)))
+    }
+
+    fn reachable(&self, name: &str, quorum: Quorum) -> Result<(), CharterError> {
+        let approvers: Vec<_> =
+            self.operators.iter().filter(|operator| operator.approver && !operator.keys.is_empty()).collect();
+        let organisations: BTreeSet<_> = approvers.iter().map(|operator| operator.organisation.as_str()).collect();
+        let people_enough = u32::try_from(approvers.len()).unwrap_or(u32::MAX) >= quorum.people;
+        let organisations_enough = u32::try_from(organisations.len()).unwrap_or(u32::MAX) >= quorum.organisations;
+        if people_enough && organisations_enough && quorum.organisations <= quorum.people {
+            return Ok(());
+        }
+        Err(CharterError::Contradiction(format!(
+            "the quorum \"{name}\" ({} people, {} organisations) can never be met by {} approvers of {} organisations",
+            quorum.people,
+            quorum.organisations,
+            approvers.len(),
+            organisations.len()
+        )))
+    }
+}
+
+/// The key without its comment: what makes two lines the same key.
+fn key_material(line: &str) -> String {
+    line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+fn unique<T: Ord>(what: &str, names: impl Iterator<Item = T>) -> Result<(), CharterError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(CharterError::Contradiction(format!("a {what} stands there twice")));
+        }
+    }
+    Ok(())
+}

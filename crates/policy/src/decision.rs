@@ -1,0 +1,225 @@
+use types::{Amount, AmountError, Body, Instruction, Moment, WalletId};
+
+use crate::approvals::Counted;
+use crate::charter::{Charter, Destinations, PaymentKind, Tier, Window};
+
+/// A payment that was signed before, as it counts towards limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// When.
+    pub at: Moment,
+    /// From which wallet.
+    pub wallet: WalletId,
+    /// In which tier.
+    pub tier: String,
+    /// Payout and share of the fee, in base units.
+    pub amount: Amount,
+}
+
+/// Everything that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The charter in force.
+    pub charter: &'a Charter,
+    /// What is asked.
+    pub instruction: &'a Instruction,
+    /// The approvals that count.
+    pub counted: &'a Counted,
+    /// Whether the customer's own signature was verified.
+    pub customer_signed: bool,
+    /// What was signed before.
+    pub spent: &'a [Spent],
+    /// This instruction's share of the fee.
+    pub fee_share: Amount,
+    /// The time.
+    pub now: Moment,
+}
+
+/// The answer, with every step that led to it in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The answer.
+    pub outcome: Outcome,
+    /// One line per rule that was looked at.
+    pub trace: Vec<String>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It may be signed, and counts in this tier.
+    Allowed {
+        /// The tier's name.
+        tier: String,
+    },
+    /// It may be signed once people have done what is missing.
+    Waiting {
+        /// What is missing, one line per way.
+        missing: Vec<String>,
+    },
+    /// It may not be signed.
+    Refused {
+        /// The rule's stable name.
+        rule: &'static str,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// How far a creation time may lie ahead of the reader's clock, in seconds.
+const FUTURE_SECONDS_MAX: i64 = 300;
+
+/// Decides by the charter. Tiers are tried in the charter's order; the first whose every rule holds is taken.
+pub fn decide(question: &Question<'_>) -> Decision {
+    let mut trace = Vec::new();
+    let outcome = match general(question) {
+        Some((rule, reason)) => Outcome::Refused { rule, reason },
+        None => tiers(question, &mut trace),
+    };
+    trace.push(match &outcome {
+        Outcome::Allowed { tier } => format!("allowed in tier {tier}"),
+        Outcome::Waiting { missing } => format!("waits: {}", missing.join("; or ")),
+        Outcome::Refused { rule, reason } => format!("refused by {rule}: {reason}"),
+    });
+    Decision { outcome, trace }
+}
+
+fn general(question: &Question<'_>) -> Option<(&'static str, String)> {
+    let Question { charter, instruction, now, .. } = *question;
+    if instruction.charter != charter.version {
+        let reason = format!("made under charter version {}, in force is {}", instruction.charter, charter.version);
+        return Some(("charter-version", reason));
+    }
+    if now >= instruction.expires {
+        return Some(("expired", format!("it expired at {}", instruction.expires)));
+    }
+    if instruction.created > now.plus_seconds(FUTURE_SECONDS_MAX) {
+        return Some((
+            "created-in-future",
+            format!("it says to be made at {}, which is still to come", instruction.created),
+        ));
+    }
+    let longest = i64::try_from(charter.instruction_seconds_max).unwrap_or(i64::MAX);
+    if instruction.expires > instruction.created.plus_seconds(longest) {
+        return Some(("lifetime", format!("it lives longer than {longest} seconds")));
+    }
+    if instruction.amount().is_some_and(Amount::is_zero) {
+        return Some(("amount-zero", "it moves nothing".to_owned()));
+    }
+    let wallet = instruction.wallet().and_then(|id| charter.wallet(id));
+    match (wallet, instruction.asset()) {
+        (Some(wallet), Some(asset)) if wallet.asset == asset => None,
+        (Some(_), Some(_)) => Some(("asset", "the wallet holds another asset".to_owned())),
+        (None, Some(_)) => Some(("wallet", "the charter knows no such wallet".to_owned())),
+        _ => Some(("kind", "instructions of this kind move no coins".to_owned())),
+    }
+}
+
+/// Why one tier does not let the instruction through.
+enum Obstacle {
+    /// Only people are missing.
+    Missing(String),
+    /// A rule of the tier stands against it.
+    Against(&'static str, String),
+}
+
+fn tiers(question: &Question<'_>, trace: &mut Vec<String>) -> Outcome {
+    let kind = match question.instruction.body {
+        Body::CustomerWithdrawal(_) => PaymentKind::CustomerWithdrawal,
+        _ => PaymentKind::OperatorTransfer,
+    };
+    let mut missing = Vec::new();
+    let mut last = ("no-tier", "the charter has no tier for this wallet and kind of payment".to_owned());
+    for tier in &question.charter.tiers {
+        if Some(&tier.wallet) != question.instruction.wallet() || tier.kind != kind {
+            continue;
+        }
+        match obstacle(question, tier) {
+            None => return Outcome::Allowed { tier: tier.name.clone() },
+            Some(Obstacle::Missing(what)) => {
+                trace.push(format!("tier {}: {what}", tier.name));
+                missing.push(format!("tier {} {what}", tier.name));
+            }
+            Some(Obstacle::Against(rule, reason)) => {
+                trace.push(format!("tier {}: {reason}", tier.name));
+                last = (rule, format!("tier {}: {reason}", tier.name));
+            }
+        }
+    }
+    if missing.is_empty() { Outcome::Refused { rule: last.0, reason: last.1 } } else { Outcome::Waiting { missing } }
+}
+
+fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
+    let Question { charter, instruction, counted, .. } = *question;
+    let amount = instruction.amount().unwrap_or(Amount::MAX);
+    if amount > tier.amount_max {
+        return Some(Obstacle::Against(
+            "amount-max",
+            format!("{amount} is more than {} in one instruction", tier.amount_max),
+        ));
+    }
+    if instruction.fee_max().is_none_or(|fee_max| question.fee_share > fee_max) {
+        return Some(Obstacle::Against("fee-max", "its share of the fee is more than it allows".to_owned()));
+    }
+    let totals = charter.totals.iter().filter(|total| total.wallet == tier.wallet).map(|total| (total.window, None));
+    for (window, name) in tier.windows.iter().map(|window| (*window, Some(tier.name.as_str()))).chain(totals) {
+        match used(question, window, &tier.wallet, name) {
+            Ok(used) if used <= window.amount_max => {}
+            _ => {
+                let which = if name.is_some() { "tier-window" } else { "total-window" };
+                let reason = format!("more than {} within {} seconds", window.amount_max, window.seconds);
+                return Some(Obstacle::Against(which, reason));
+            }
+        }
+    }
+    if !destination_allowed(question, tier) {
+        return Some(Obstacle::Against("destination", "the destination is not on this tier's list".to_owned()));
+    }
+    if tier.customer_signature && !question.customer_signed {
+        return Some(Obstacle::Against("customer-signature", "the customer's own signature is missing".to_owned()));
+    }
+    if !counted.meets(tier.quorum) {
+        return Some(Obstacle::Missing(format!(
+            "needs {} people of {} organisations, counted are {} of {}",
+            tier.quorum.people,
+            tier.quorum.organisations,
+            counted.people.len(),
+            counted.organisations.len()
+        )));
+    }
+    None
+}
+
+/// What would be used within the window, this instruction included.
+fn used(question: &Question<'_>, window: Window, wallet: &WalletId, tier: Option<&str>) -> Result<Amount, AmountError> {
+    let seconds = i64::try_from(window.seconds).unwrap_or(i64::MAX);
+    let counts = |spent: &&Spent| {
+        spent.wallet == *wallet
+            && tier.is_none_or(|name| spent.tier == name)
+            && spent.at.plus_seconds(seconds) > question.now
+    };
+    let before = Amount::checked_sum(question.spent.iter().filter(counts).map(|spent| spent.amount))?;
+    let this = question.instruction.amount().unwrap_or(Amount::ZERO).checked_add(question.fee_share)?;
+    before.checked_add(this)
+}
+
+fn destination_allowed(question: &Question<'_>, tier: &Tier) -> bool {
+    match (&tier.destinations, &question.instruction.body) {
+        (Destinations::Any, Body::CustomerWithdrawal(_)) => true,
+        (Destinations::AllowList, Body::CustomerWithdrawal(payment)) => question
+            .charter
+            .allow_list
+            .iter()
+            .any(|allowed| allowed.customer == payment.customer && allowed.address == payment.destination),
+        // That the address belongs to that wallet is for whoever can derive it: the signer does, from the descriptor.
+        (Destinations::OwnWallets, Body::OperatorTransfer(transfer)) => {
+            question.charter.wallet(&transfer.destination_wallet).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// The most that `n` signers, of whom `m` must sign, can let through together when each lets through `limit`: `n * limit / m`.
+pub fn exposure_max(limit: Amount, n: u32, m: u32) -> Option<Amount> {
+    limit.units().checked_mul(u128::from(n))?.checked_div(u128::from(m)).map(Amount::from_units)
+}

@@ -1,0 +1,22 @@
+//! Who may decide what: the charter, approvals, quorums, tiers and limits, as pure rules.
+//!
+//! Trusts nothing but the charter that the caller holds: evidence is verified here, byte for byte. Reads no clock and
+//! keeps no state; the caller says what time it is and what was spent.
+
+mod approvals;
+mod charter;
+mod customer;
+mod decision;
+pub mod http_signature;
+mod json;
+mod sshsig;
+mod succession;
+
+pub use approvals::{ApprovalRefusal, Counted, count_approvals};
+pub use charter::{
+    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum,
+    SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
+};
+pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
+pub use decision::{Decision, Outcome, Question, Spent, decide, exposure_max};
+pub use succession::{SuccessionError, verify_genesis, verify_succession};

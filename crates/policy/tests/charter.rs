@@ -1,0 +1,63 @@
+//! The charter's spelling, and the contradictions that it must not have.
+
+mod common;
+
+use common::{charter, operator};
+use policy::{Charter, CharterError, Destinations, Quorum, WalletClass};
+
+fn demo() -> Charter {
+    let keys = |name: &str| vec![format!("ssh-ed25519 {name} comment")];
+    charter(vec![operator("olga", "north", &keys("A")), operator("omar", "south", &keys("B"))])
+}
+
+#[test]
+fn bytes_round_trip_and_have_one_spelling() {
+    let charter = demo();
+    let bytes = charter.to_bytes();
+    assert_eq!(Charter::from_bytes(&bytes), Ok(charter));
+    let text = String::from_utf8(bytes).unwrap();
+    assert_eq!(Charter::from_bytes(text.replacen(",", ", ", 1).as_bytes()), Err(CharterError::NotCanonical));
+    for (from, to) in [
+        ("\"version\":\"1\"", "\"version\":\"01\""),
+        ("\"version\":\"1\"", "\"version\":1"),
+        ("\"class\":\"hot\"", "\"class\":\"warm\""),
+        ("\"gap_limit\"", "\"gap\""),
+        ("\"network\":\"regtest\"", "\"network\":\"moon\""),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text);
+        assert!(Charter::from_bytes(changed.as_bytes()).is_err(), "{changed}");
+    }
+    for cut in 0..text.len() {
+        assert!(Charter::from_bytes(&text.as_bytes()[..cut]).is_err());
+    }
+}
+
+#[test]
+fn t12_contradictions_are_refused() {
+    let changes: [(&str, &dyn Fn(&mut Charter)); 12] = [
+        ("operator stands there twice", &|charter| charter.operators[1].id = charter.operators[0].id.clone()),
+        ("operator key stands there twice", &|charter| {
+            charter.operators[1].keys = vec!["ssh-ed25519 A other".to_owned()]
+        }),
+        ("journal key stands there twice", &|charter| charter.signers[1].journal_key = charter.signers[0].journal_key),
+        ("can never be met", &|charter| charter.operators[1].approver = false),
+        ("can never be met", &|charter| charter.operators[1].organisation = "north".to_owned()),
+        ("can never be met", &|charter| charter.charter_quorum = Quorum { people: 3, organisations: 1 }),
+        ("asks for nobody", &|charter| charter.release_quorum = Quorum { people: 0, organisations: 0 }),
+        ("unknown wallet", &|charter| charter.tiers[0].wallet = "warm".parse().unwrap()),
+        ("cold wallet pay", &|charter| charter.wallets[0].class = WalletClass::Cold),
+        ("leave our own wallets", &|charter| charter.tiers[2].destinations = Destinations::Any),
+        ("no rolling limit", &|charter| charter.tiers[0].windows.clear()),
+        ("no previous digest", &|charter| charter.version = 2),
+    ];
+    assert_eq!(demo().check(), Ok(()));
+    for (words, change) in changes {
+        let mut charter = demo();
+        change(&mut charter);
+        match Charter::from_bytes(&charter.to_bytes()) {
+            Err(CharterError::Contradiction(text)) => assert!(text.contains(words), "{text} / {words}"),
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A charter with two organisations, real SSH keys made by `ssh-keygen`, and instructions to decide about.
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of tests: failing here is the test failing")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use policy::{
+    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, SignerIdentity, Tier, Wallet, WalletClass,
+    WalletWindow, Window,
+};
+use types::{Amount, Asset, Body, Digest, Instruction, Moment, Network, Payment, SshApproval, Transfer};
+
+pub const NOW: i64 = 1_800_000_000;
+
+pub fn keygen(directory: &Path, name: &str, kind: &str) -> (PathBuf, String) {
+    let path = directory.join(name);
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-t", kind, "-N", "", "-C", name, "-f"])
+        .arg(&path)
+        .status()
+        .expect("ssh-keygen is needed: install the package openssh-client");
+    assert!(status.success());
+    let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
+    (path, public.trim().to_owned())
+}
+
+pub fn ssh_sign(key: &Path, namespace: &str, digest: &Digest) -> String {
+    let file = key.with_extension(format!("{digest}-{namespace}"));
+    let armoured = PathBuf::from(format!("{}.sig", file.display()));
+    if armoured.exists() {
+        return std::fs::read_to_string(armoured).unwrap();
+    }
+    std::fs::write(&file, format!("{digest}\n")).unwrap();
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
+        .arg(key)
+        .arg(&file)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    std::fs::read_to_string(armoured).unwrap()
+}
+
+pub fn approval(operator: &str, signature: String) -> SshApproval {
+    SshApproval { operator: operator.parse().unwrap(), signature }
+}
+
+pub fn operator(id: &str, organisation: &str, keys: &[String]) -> Operator {
+    Operator {
+        id: id.parse().unwrap(),
+        name: id.to_uppercase(),
+        organisation: organisation.to_owned(),
+        approver: true,
+        keys: keys.to_vec(),
+    }
+}
+
+pub fn wallet(id: &str, class: WalletClass) -> Wallet {
+    Wallet {
+        id: id.parse().unwrap(),
+        asset: Asset::Bitcoin(Network::Regtest),
+        class,
+        descriptor: format!("descriptor of {id}"),
+        gap_limit: 100,
+    }
+}
+
+/// Automatic up to 100 units each and 250 in an hour, quorum of two up to 10,000; 12,000 in a day over all.
+pub fn charter(operators: Vec<Operator>) -> Charter {
+    let hot: types::WalletId = "hot".parse().unwrap();
+    let window = |seconds, units| Window { seconds, amount_max: Amount::from_units(units) };
+    let tier = |name: &str, kind, units, windows, people, destinations| Tier {
+        name: name.to_owned(),
+        wallet: hot.clone(),
+        kind,
+        amount_max: Amount::from_units(units),
+        windows,
+        quorum: Quorum { people, organisations: people },
+        destinations,
+        customer_signature: kind == PaymentKind::CustomerWithdrawal,
+    };
+    let two = Quorum { people: 2, organisations: 2 };
+    Charter {
+        version: 1,
+        previous: None,
+        network: Network::Regtest,
+        operators,
+        customers: vec![Customer { id: "alice".parse().unwrap(), keys: vec![[7; 32]] }],
+        signers: (1..=3u8)
+            .map(|n| SignerIdentity { id: format!("s{n}").parse().unwrap(), journal_key: [n; 32] })
+            .collect(),
+        wallets: vec![wallet("hot", WalletClass::Hot), wallet("cold", WalletClass::Cold)],
+        tiers: vec![
+            tier("automatic", PaymentKind::CustomerWithdrawal, 100, vec![window(3600, 250)], 0, Destinations::Any),
+            tier("quorum", PaymentKind::CustomerWithdrawal, 10_000, vec![], 2, Destinations::Any),
+            tier("sweep", PaymentKind::OperatorTransfer, 10_000, vec![], 1, Destinations::OwnWallets),
+        ],
+        totals: vec![WalletWindow { wallet: hot.clone(), window: window(86_400, 12_000) }],
+        allow_list: vec![],
+        fee: FeeCaps { sats_max: 100_000, sats_per_kvb_max: 500_000 },
+        charter_quorum: two,
+        release_quorum: two,
+        clock_step_seconds_max: 3600,
+        instruction_seconds_max: 86_400,
+    }
+}
+
+pub fn withdrawal(amount: u128) -> Instruction {
+    Instruction {
+        id: "wd-1".parse().unwrap(),
+        created: Moment::from_seconds(NOW - 10),
+        expires: Moment::from_seconds(NOW + 3600),
+        charter: 1,
+        body: Body::CustomerWithdrawal(Payment {
+            customer: "alice".parse().unwrap(),
+            asset: Asset::Bitcoin(Network::Regtest),
+            wallet: "hot".parse().unwrap(),
+            destination: "bcrt1qexample".to_owned(),
+            amount: Amount::from_units(amount),
+            fee_max: Amount::from_units(50),
+        }),
+    }
+}
+
+pub fn transfer(requester: &str) -> Instruction {
+    Instruction {
+        body: Body::OperatorTransfer(Transfer {
+            requester: requester.parse().unwrap(),
+            asset: Asset::Bitcoin(Network::Regtest),
+            wallet: "hot".parse().unwrap(),
+            destination_wallet: "cold".parse().unwrap(),
+            destination_index: 0,
+            destination: "bcrt1qcold".to_owned(),
+            amount: Amount::from_units(500),
+            fee_max: Amount::from_units(50),
+        }),
+        ..withdrawal(500)
+    }
+}
