@@ -1,0 +1,186 @@
+use std::collections::BTreeMap;
+
+use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpub};
+use bitcoin::secp256k1::{PublicKey, Secp256k1, VerifyOnly};
+use bitcoin::{Address, ScriptBuf};
+use miniscript::descriptor::{Descriptor, DescriptorPublicKey, Wildcard, WshInner};
+use types::Network;
+
+use super::address::human_part;
+
+/// The two branches of a multipath descriptor (BIP-389 `<0;1>`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Branch {
+    /// Addresses given to others.
+    Receive,
+    /// Change to ourselves.
+    Change,
+}
+
+impl Branch {
+    /// The branch's number in a derivation path.
+    pub const fn number(self) -> u32 {
+        match self {
+            Branch::Receive => 0,
+            Branch::Change => 1,
+        }
+    }
+}
+
+/// One signer's account key in a wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountKey {
+    /// Fingerprint of the master key.
+    pub fingerprint: Fingerprint,
+    /// Path from the master key to the account (BIP-48: `48'/coin'/account'/2'`).
+    pub path: DerivationPath,
+    /// The account's extended public key (BIP-32).
+    pub xpub: Xpub,
+}
+
+/// A wallet: P2WSH `sortedmulti(m, …)` over account keys, with a receiving and a change branch.
+#[derive(Clone, Debug)]
+pub struct WalletDescriptor {
+    network: Network,
+    threshold: usize,
+    keys: Vec<AccountKey>,
+    branches: [Descriptor<DescriptorPublicKey>; 2],
+    secp: Secp256k1<VerifyOnly>,
+}
+
+/// Everything about one address of a wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// What a payment's output must carry.
+    pub script_pubkey: ScriptBuf,
+    /// The script behind it.
+    pub witness_script: ScriptBuf,
+    /// The address.
+    pub address: String,
+    /// Its public keys with their paths.
+    pub keys: BTreeMap<PublicKey, KeySource>,
+}
+
+/// Why a text is not a wallet of ours, or an address of it cannot be derived.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescriptorError {
+    /// Not a descriptor, or its checksum is wrong.
+    #[error("the descriptor cannot be read: {0}")]
+    Form(String),
+    /// Another kind of descriptor.
+    #[error("only wsh(sortedmulti(m,[fingerprint/48'/coin'/account'/2']xpub/<0;1>/*,…)) is accepted: {0}")]
+    Shape(&'static str),
+    /// Fewer signatures than a majority.
+    #[error("{threshold} of {count} is not a majority: two quorums could sign without a signer in common")]
+    Minority {
+        /// Signatures needed.
+        threshold: usize,
+        /// Keys.
+        count: usize,
+    },
+    /// A key occurs twice.
+    #[error("a key occurs twice")]
+    SameKey,
+    /// A key belongs to another network.
+    #[error("a key or its path belongs to another network than {0}")]
+    WrongNetwork(Network),
+    /// The index cannot be derived.
+    #[error("the index {0} is hardened or out of range")]
+    Index(u32),
+}
+
+impl WalletDescriptor {
+    /// Reads a multipath descriptor (BIP-380, BIP-383, BIP-389) for `network`.
+    pub fn parse(text: &str, network: Network) -> Result<WalletDescriptor, DescriptorError> {
+        let multipath: Descriptor<DescriptorPublicKey> =
+            text.parse().map_err(|error: miniscript::Error| DescriptorError::Form(error.to_string()))?;
+        let Descriptor::Wsh(wsh) = &multipath else { return Err(DescriptorError::Shape("not wsh")) };
+        let WshInner::SortedMulti(multi) = wsh.as_inner() else {
+            return Err(DescriptorError::Shape("not sortedmulti"));
+        };
+        let threshold = multi.k();
+        let keys = multi.pks().iter().map(|key| account_key(key, network)).collect::<Result<Vec<_>, _>>()?;
+        if threshold * 2 <= keys.len() {
+            return Err(DescriptorError::Minority { threshold, count: keys.len() });
+        }
+        // Same key material under two origins would be one signer counted twice.
+        let distinct: std::collections::BTreeSet<_> = keys.iter().map(|key| key.xpub.public_key).collect();
+        if distinct.len() != keys.len() {
+            return Err(DescriptorError::SameKey);
+        }
+        let singles = multipath.into_single_descriptors().map_err(|error| DescriptorError::Form(error.to_string()))?;
+        let branches =
+            singles.try_into().map_err(|_| DescriptorError::Shape("needs exactly the two branches <0;1>"))?;
+        Ok(WalletDescriptor { network, threshold, keys, branches, secp: Secp256k1::verification_only() })
+    }
+
+    /// Signatures needed.
+    pub const fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// The account keys, in the descriptor's order.
+    pub fn keys(&self) -> &[AccountKey] {
+        &self.keys
+    }
+
+    /// Derives the address at `index` of `branch`.
+    pub fn derive(&self, branch: Branch, index: u32) -> Result<Derived, DescriptorError> {
+        let child = ChildNumber::from_normal_idx(index).map_err(|_| DescriptorError::Index(index))?;
+        let [receive, change] = &self.branches;
+        let single = if branch == Branch::Receive { receive } else { change };
+        let definite = single.at_derivation_index(index).map_err(|_| DescriptorError::Index(index))?;
+        let witness_script = definite.explicit_script().map_err(|error| DescriptorError::Form(error.to_string()))?;
+        let script_pubkey = definite.script_pubkey();
+        let address = Address::p2wsh(&witness_script, human_part(self.network)).to_string();
+        let steps = [ChildNumber::Normal { index: branch.number() }, child];
+        let mut keys = BTreeMap::new();
+        for key in &self.keys {
+            let derived = key.xpub.derive_pub(&self.secp, &steps).map_err(|_| DescriptorError::Index(index))?;
+            keys.insert(derived.public_key, (key.fingerprint, key.path.extend(steps)));
+        }
+        Ok(Derived { script_pubkey, witness_script, address, keys })
+    }
+
+    /// Reads branch and index from a key's path, if the key is one of this wallet's.
+    pub(crate) fn locate(&self, source: &KeySource) -> Option<(Branch, u32)> {
+        let (fingerprint, path) = source;
+        let key = self.keys.iter().find(|key| key.fingerprint == *fingerprint)?;
+        let steps: Vec<ChildNumber> = path.into_iter().copied().collect();
+        let account: Vec<ChildNumber> = key.path.into_iter().copied().collect();
+        match steps.strip_prefix(account.as_slice())? {
+            [ChildNumber::Normal { index: 0 }, ChildNumber::Normal { index }] => Some((Branch::Receive, *index)),
+            [ChildNumber::Normal { index: 1 }, ChildNumber::Normal { index }] => Some((Branch::Change, *index)),
+            _ => None,
+        }
+    }
+}
+
+fn account_key(key: &DescriptorPublicKey, network: Network) -> Result<AccountKey, DescriptorError> {
+    let DescriptorPublicKey::MultiXPub(key) = key else {
+        return Err(DescriptorError::Shape("every key must be an extended key with <0;1>"));
+    };
+    let (fingerprint, path) = key.origin.clone().ok_or(DescriptorError::Shape("every key must name its origin"))?;
+    let branch = |number| DerivationPath::from(vec![ChildNumber::Normal { index: number }]);
+    if key.derivation_paths.paths() != &vec![branch(0), branch(1)] || key.wildcard != Wildcard::Unhardened {
+        return Err(DescriptorError::Shape("every key must end in /<0;1>/*"));
+    }
+    let steps: Vec<ChildNumber> = path.into_iter().copied().collect();
+    match steps.as_slice() {
+        [
+            ChildNumber::Hardened { index: 48 },
+            ChildNumber::Hardened { index: coin },
+            ChildNumber::Hardened { index: _ },
+            ChildNumber::Hardened { index: 2 },
+        ] if *coin == network.coin_type() => {}
+        [ChildNumber::Hardened { index: 48 }, _, _, ChildNumber::Hardened { index: 2 }] => {
+            return Err(DescriptorError::WrongNetwork(network));
+        }
+        _ => return Err(DescriptorError::Shape("every origin must be a BIP-48 path of script type 2'")),
+    }
+    let main = key.xkey.network == bitcoin::NetworkKind::Main;
+    if main != (network == Network::Bitcoin) {
+        return Err(DescriptorError::WrongNetwork(network));
+    }
+    Ok(AccountKey { fingerprint, path, xpub: key.xkey })
+}

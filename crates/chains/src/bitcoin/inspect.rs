@@ -1,0 +1,279 @@
+use std::collections::BTreeSet;
+
+use bitcoin::absolute::LockTime;
+use bitcoin::psbt::{self, Psbt};
+use bitcoin::sighash::EcdsaSighashType;
+use bitcoin::transaction::Version;
+use bitcoin::{OutPoint, ScriptBuf, Txid};
+
+use super::descriptor::{Branch, Derived, WalletDescriptor};
+use super::generate::SEQUENCE;
+
+/// An output that an instruction asks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Payment {
+    /// The script that is paid.
+    pub script: ScriptBuf,
+    /// Satoshis.
+    pub sats: u64,
+}
+
+/// Limits that no transaction may pass, whatever was approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Fee in satoshis.
+    pub fee_sats_max: u64,
+    /// Fee rate in satoshis per 1,000 virtual bytes.
+    pub sats_per_kvb_max: u64,
+    /// Highest index of a change address.
+    pub change_index_max: u32,
+}
+
+/// A coin that the transaction spends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectInput {
+    /// Which coin.
+    pub outpoint: OutPoint,
+    /// Satoshis, as the previous transaction says.
+    pub sats: u64,
+    /// The address that held it.
+    pub derived: Derived,
+    /// Branch of that address.
+    pub branch: Branch,
+    /// Index of that address.
+    pub index: u32,
+}
+
+/// What comes back to the wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeOutput {
+    /// Position among the outputs.
+    pub vout: u32,
+    /// Index in the change branch.
+    pub index: u32,
+    /// Satoshis.
+    pub sats: u64,
+}
+
+/// What the transaction really does, read from its bytes alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effects {
+    /// Its identifier, which signatures do not change.
+    pub txid: Txid,
+    /// What it spends, in order.
+    pub inputs: Vec<EffectInput>,
+    /// What comes back.
+    pub change: Option<ChangeOutput>,
+    /// What the miner gets, in satoshis.
+    pub fee_sats: u64,
+    /// Its size once signed, in virtual bytes, at most.
+    pub vbytes: u64,
+}
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $message:literal;)*) => {
+        /// Why a signer does not sign a transaction. One name for each trick.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+        pub enum InspectRefusal {
+            $($(#[doc = $doc])* #[error($message)] $name,)*
+        }
+
+        impl InspectRefusal {
+            /// A stable name for programs.
+            pub const fn code(self) -> &'static str {
+                match self { $(InspectRefusal::$name => $code,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// Not version 2.
+    Version = "transaction-version", "the transaction's version is not 2";
+    /// Lock time is a time, or sequences are not as generated.
+    LockTime = "lock-time", "the lock time is not a block height, or a sequence is not 0xfffffffd";
+    /// No inputs or too many.
+    InputCount = "input-count", "the transaction has no inputs or more than 500";
+    /// One coin twice.
+    SameInput = "same-input", "a coin is spent twice";
+    /// Fields that are not expected.
+    UnknownFields = "unknown-fields", "the PSBT holds fields that are not expected here";
+    /// Another signature type than ALL.
+    SighashType = "sighash-type", "an input asks for another signature hash type than ALL";
+    /// No previous transaction.
+    NoPrevious = "no-previous-transaction", "an input comes without its whole previous transaction";
+    /// The previous transaction is another one.
+    PreviousDiffers = "previous-differs", "a previous transaction's hash is not the one that the input names";
+    /// A stated amount is not the real one.
+    AmountLies = "input-amount-lies", "an input's stated output is not the one in its previous transaction";
+    /// A coin that is not ours.
+    ForeignInput = "foreign-input", "an input is not a coin of this wallet at the path that is given for it";
+    /// A payment is missing or changed.
+    PaymentMissing = "payment-missing", "the transaction does not pay exactly what the instructions say";
+    /// An output that nobody asked for.
+    ForeignOutput = "foreign-output", "an output is neither a payment that was asked for nor change of this wallet";
+    /// Change at a place where nobody would look.
+    ChangePath = "change-path", "the change goes to an index beyond the gap limit or to another branch";
+    /// Two change outputs.
+    TwoChanges = "two-changes", "there is more than one change output";
+    /// More goes out than comes in, or sums overflow.
+    Overspent = "overspent", "the outputs are worth more than the inputs";
+    /// The fee is over the absolute cap.
+    FeeCap = "fee-cap", "the fee is over the cap for a transaction";
+    /// The fee rate is over the cap.
+    FeeRateCap = "fee-rate-cap", "the fee rate is over the cap";
+}
+
+const INPUTS_MAX: usize = 500;
+
+/// Reads what the transaction does and refuses everything that is not exactly `payments` plus at most one change output.
+///
+/// Trusts: the wallet's descriptor and the caps, which the charter gives. Refuses to trust: every amount, script and path
+/// in the PSBT, each of which is derived again or read from the previous transaction whose hash the input names.
+pub fn inspect(
+    psbt: &Psbt,
+    wallet: &WalletDescriptor,
+    payments: &[Payment],
+    caps: &Caps,
+) -> Result<Effects, InspectRefusal> {
+    form(psbt)?;
+    let transaction = &psbt.unsigned_tx;
+    let mut inputs = Vec::with_capacity(psbt.inputs.len());
+    for (input, slot) in transaction.input.iter().zip(&psbt.inputs) {
+        inputs.push(input_effect(input.previous_output, slot, wallet)?);
+    }
+    let change = outputs(psbt, wallet, payments, caps)?;
+    let sats_in = inputs.iter().try_fold(0u64, |sum, input| sum.checked_add(input.sats));
+    let sats_out = transaction.output.iter().try_fold(0u64, |sum, output| sum.checked_add(output.value.to_sat()));
+    let (Some(sats_in), Some(sats_out)) = (sats_in, sats_out) else { return Err(InspectRefusal::Overspent) };
+    let fee_sats = sats_in.checked_sub(sats_out).ok_or(InspectRefusal::Overspent)?;
+    if fee_sats > caps.fee_sats_max {
+        return Err(InspectRefusal::FeeCap);
+    }
+    let vbytes = vbytes_signed(psbt, wallet, &inputs);
+    if u128::from(fee_sats) * 1000 > u128::from(caps.sats_per_kvb_max) * u128::from(vbytes) {
+        return Err(InspectRefusal::FeeRateCap);
+    }
+    Ok(Effects { txid: transaction.compute_txid(), inputs, change, fee_sats, vbytes })
+}
+
+fn form(psbt: &Psbt) -> Result<(), InspectRefusal> {
+    let transaction = &psbt.unsigned_tx;
+    if transaction.version != Version::TWO {
+        return Err(InspectRefusal::Version);
+    }
+    let height = matches!(transaction.lock_time, LockTime::Blocks(_));
+    if !height || transaction.input.iter().any(|input| input.sequence != SEQUENCE) {
+        return Err(InspectRefusal::LockTime);
+    }
+    if transaction.input.is_empty()
+        || transaction.input.len() > INPUTS_MAX
+        || transaction.input.len() != psbt.inputs.len()
+    {
+        return Err(InspectRefusal::InputCount);
+    }
+    let distinct: BTreeSet<_> = transaction.input.iter().map(|input| input.previous_output).collect();
+    if distinct.len() != transaction.input.len() {
+        return Err(InspectRefusal::SameInput);
+    }
+    if !psbt.unknown.is_empty() || !psbt.proprietary.is_empty() || !psbt.xpub.is_empty() {
+        return Err(InspectRefusal::UnknownFields);
+    }
+    Ok(())
+}
+
+fn input_effect(
+    outpoint: OutPoint,
+    slot: &psbt::Input,
+    wallet: &WalletDescriptor,
+) -> Result<EffectInput, InspectRefusal> {
+    if slot.sighash_type.is_some_and(|sighash| sighash.ecdsa_hash_ty() != Ok(EcdsaSighashType::All)) {
+        return Err(InspectRefusal::SighashType);
+    }
+    // Whoever signs makes all signatures anew; others' belong into the combination, not into the question.
+    let expected = psbt::Input {
+        non_witness_utxo: slot.non_witness_utxo.clone(),
+        witness_utxo: slot.witness_utxo.clone(),
+        sighash_type: slot.sighash_type,
+        witness_script: slot.witness_script.clone(),
+        bip32_derivation: slot.bip32_derivation.clone(),
+        ..psbt::Input::default()
+    };
+    if *slot != expected {
+        return Err(InspectRefusal::UnknownFields);
+    }
+    let previous = slot.non_witness_utxo.as_ref().ok_or(InspectRefusal::NoPrevious)?;
+    if previous.compute_txid() != outpoint.txid {
+        return Err(InspectRefusal::PreviousDiffers);
+    }
+    let place = usize::try_from(outpoint.vout).unwrap_or(usize::MAX);
+    let spent = previous.output.get(place).ok_or(InspectRefusal::PreviousDiffers)?;
+    if slot.witness_utxo.as_ref().is_some_and(|stated| stated != spent) {
+        return Err(InspectRefusal::AmountLies);
+    }
+    let source = slot.bip32_derivation.values().next().ok_or(InspectRefusal::ForeignInput)?;
+    let (branch, index) = wallet.locate(source).ok_or(InspectRefusal::ForeignInput)?;
+    let derived = wallet.derive(branch, index).map_err(|_| InspectRefusal::ForeignInput)?;
+    let script_lies = slot.witness_script.as_ref().is_some_and(|script| *script != derived.witness_script);
+    if derived.script_pubkey != spent.script_pubkey || derived.keys != slot.bip32_derivation || script_lies {
+        return Err(InspectRefusal::ForeignInput);
+    }
+    Ok(EffectInput { outpoint, sats: spent.value.to_sat(), derived, branch, index })
+}
+
+fn outputs(
+    psbt: &Psbt,
+    wallet: &WalletDescriptor,
+    payments: &[Payment],
+    caps: &Caps,
+) -> Result<Option<ChangeOutput>, InspectRefusal> {
+    let mut owed = payments.to_vec();
+    let mut change = None;
+    for (vout, (output, slot)) in psbt.unsigned_tx.output.iter().zip(&psbt.outputs).enumerate() {
+        let sats = output.value.to_sat();
+        let asked = owed.iter().position(|payment| payment.sats == sats && payment.script == output.script_pubkey);
+        if let Some(position) = asked {
+            owed.swap_remove(position);
+            continue;
+        }
+        let index = change_index(slot, &output.script_pubkey, wallet, caps)?;
+        if change.is_some() {
+            return Err(InspectRefusal::TwoChanges);
+        }
+        change = Some(ChangeOutput { vout: u32::try_from(vout).unwrap_or(u32::MAX), index, sats });
+    }
+    if owed.is_empty() { Ok(change) } else { Err(InspectRefusal::PaymentMissing) }
+}
+
+fn change_index(
+    slot: &psbt::Output,
+    script: &ScriptBuf,
+    wallet: &WalletDescriptor,
+    caps: &Caps,
+) -> Result<u32, InspectRefusal> {
+    let source = slot.bip32_derivation.values().next().ok_or(InspectRefusal::ForeignOutput)?;
+    let (branch, index) = match wallet.locate(source) {
+        Some(place) => place,
+        None if wallet.keys().iter().any(|key| key.fingerprint == source.0) => return Err(InspectRefusal::ChangePath),
+        None => return Err(InspectRefusal::ForeignOutput),
+    };
+    if branch != Branch::Change || index > caps.change_index_max {
+        return Err(InspectRefusal::ChangePath);
+    }
+    let derived = wallet.derive(branch, index).map_err(|_| InspectRefusal::ChangePath)?;
+    if derived.script_pubkey == *script { Ok(index) } else { Err(InspectRefusal::ForeignOutput) }
+}
+
+/// Weight of one signature in a witness: its length, 72 bytes and the hash type.
+const SIGNATURE_WEIGHT: u64 = 1 + 72 + 1;
+
+fn vbytes_signed(psbt: &Psbt, wallet: &WalletDescriptor, inputs: &[EffectInput]) -> u64 {
+    let signatures = u64::try_from(wallet.threshold()).unwrap_or(u64::MAX).saturating_mul(SIGNATURE_WEIGHT);
+    let witnesses: u64 = inputs
+        .iter()
+        // Count of elements, the empty element that CHECKMULTISIG takes, the script's length in up to three bytes.
+        .map(|input| 1 + 1 + signatures + 3 + u64::try_from(input.derived.witness_script.len()).unwrap_or(u64::MAX))
+        .fold(2, u64::saturating_add);
+    let base = u64::try_from(psbt.unsigned_tx.base_size()).unwrap_or(u64::MAX);
+    base.saturating_mul(4).saturating_add(witnesses).div_ceil(4)
+}

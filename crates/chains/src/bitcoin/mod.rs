@@ -1,0 +1,14 @@
+//! Bitcoin: our wallets' descriptors, addresses, transactions as PSBTs (BIP-174), what a transaction really does, and
+//! its signatures.
+
+mod address;
+mod descriptor;
+mod generate;
+mod inspect;
+mod sign;
+
+pub use address::{AddressError, parse_address};
+pub use descriptor::{AccountKey, Branch, Derived, DescriptorError, WalletDescriptor};
+pub use generate::{Change, GenerateError, Input, SEQUENCE, generate};
+pub use inspect::{Caps, ChangeOutput, EffectInput, Effects, InspectRefusal, Payment, inspect};
+pub use sign::{PartialSignature, SignError, combine, finalize, sign};
