@@ -41,7 +41,8 @@ fn bytes_round_trip_and_have_one_spelling() {
 
 #[test]
 fn t12_contradictions_are_refused() {
-    let changes: [(&str, &dyn Fn(&mut Charter)); 12] = [
+    type Change = dyn Fn(&mut Charter);
+    let changes: [(&str, &Change); 12] = [
         ("operator stands there twice", &|charter| charter.operators[1].id = charter.operators[0].id.clone()),
         ("operator key stands there twice", &|charter| {
             charter.operators[1].keys = vec!["ssh-ed25519 A other".to_owned()]

@@ -1,0 +1,12 @@
+//! What the online system and a signer say to each other: versioned messages in frames of bounded size.
+//!
+//! Nothing here is trusted: every field is a text that the receiver parses and checks again.
+
+mod frame;
+mod message;
+
+pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, read_frame, write_frame};
+pub use message::{
+    Approval, Customer, Evidence, Head, Instruction, Limit, Refusal, Reply, ReplyBody, Request, RequestBody, Signature,
+    Statement, VERSION,
+};

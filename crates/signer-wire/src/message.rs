@@ -1,0 +1,258 @@
+use serde::{Deserialize, Serialize};
+
+/// The version that this crate speaks; a message of another version is refused.
+pub const VERSION: u32 = 1;
+
+/// A question to a signer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum RequestBody {
+    /// Who are you, and what state are you in?
+    Hello,
+    /// Remember this head of a peer's journal, and say so under your signature.
+    Witness {
+        /// The peer's signed head.
+        head: Head,
+    },
+    /// What is the newest head that you remember of this peer? Answered with a statement over the nonce.
+    Recall {
+        /// The peer.
+        signer: String,
+        /// The peer's own fresh nonce.
+        nonce: String,
+    },
+    /// Here is what every peer remembers of you, over the nonce that you gave at the start.
+    Admit {
+        /// One statement of each peer.
+        statements: Vec<Statement>,
+    },
+    /// Check everything, and write down that you will sign.
+    Prepare {
+        /// The instructions that the transaction carries out.
+        instructions: Vec<Instruction>,
+        /// The transaction as a PSBT (BIP-174), hexadecimal.
+        psbt: String,
+    },
+    /// Sign what you wrote down under this ticket, now that peers remember it.
+    Release {
+        /// From the answer to `Prepare`.
+        ticket: String,
+        /// Peers' statements over the head that the preparation made; their nonce is empty.
+        statements: Vec<Statement>,
+    },
+    /// Show that you could sign: prove that your key and your journal work.
+    Canary {
+        /// Any text of the asker's, up to 128 characters.
+        challenge: String,
+    },
+    /// Stop signing for this latch: `all` or `wallet:NAME`. Takes effect at once and outlives restarts.
+    Freeze {
+        /// The latch.
+        latch: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Carry out an instruction that moves no coins: open a latch, or release an anchor.
+    Execute {
+        /// The instruction with its approvals.
+        instruction: Instruction,
+    },
+    /// Take the next charter.
+    Adopt {
+        /// Its canonical bytes, as text.
+        charter: String,
+        /// Signatures over its digest.
+        approvals: Vec<Approval>,
+    },
+    /// How much of each limit is used?
+    Exposure,
+}
+
+/// An instruction with what proves that people want it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instruction {
+    /// The canonical form, as text.
+    pub canonical: String,
+    /// The proof.
+    pub evidence: Evidence,
+}
+
+/// The proof that people want it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// The customer's own signed request.
+    pub customer_request: Option<Customer>,
+    /// Operators' approvals.
+    pub approvals: Vec<Approval>,
+}
+
+/// A customer's signed request (RFC 9421), as it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Customer {
+    /// HTTP method.
+    pub method: String,
+    /// Path.
+    pub path: String,
+    /// `Idempotency-Key`.
+    pub idempotency_key: String,
+    /// `Content-Digest`.
+    pub content_digest: String,
+    /// `Signature-Input`.
+    pub signature_input: String,
+    /// `Signature`.
+    pub signature: String,
+    /// The body.
+    pub body: String,
+}
+
+/// An operator's SSH signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Who.
+    pub operator: String,
+    /// Armoured signature.
+    pub signature: String,
+}
+
+/// The newest record of a signer's journal, under the signer's signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Whose journal.
+    pub signer: String,
+    /// Number of the record, from 1.
+    pub seq: u64,
+    /// The chain's hash up to and with that record, hexadecimal.
+    pub hash: String,
+    /// Ed25519 signature, hexadecimal.
+    pub signature: String,
+}
+
+/// What one signer remembers of another's journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// Who remembers.
+    pub witness: String,
+    /// Whose journal.
+    pub signer: String,
+    /// Number of the record; 0 when nothing is remembered.
+    pub seq: u64,
+    /// Its hash; empty when nothing is remembered.
+    pub hash: String,
+    /// The nonce that was asked for; empty in a statement for a release.
+    pub nonce: String,
+    /// Ed25519 signature, hexadecimal.
+    pub signature: String,
+}
+
+/// One signature on one input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// Position of the input.
+    pub input: usize,
+    /// Compressed public key, hexadecimal.
+    pub public_key: String,
+    /// DER with the hash type, hexadecimal.
+    pub signature: String,
+}
+
+/// A limit and how much of it is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// The wallet.
+    pub wallet: String,
+    /// The tier; empty for a limit over all tiers.
+    pub tier: String,
+    /// Length of the window in seconds.
+    pub seconds: u64,
+    /// The limit, in base units.
+    pub amount_max: String,
+    /// Used within the window, in base units.
+    pub used: String,
+    /// What all signers together can let through, in base units: `n * limit / m`.
+    pub exposure_max: String,
+}
+
+/// A signer's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The answer.
+    pub body: ReplyBody,
+}
+
+/// The answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ReplyBody {
+    /// To `Hello`.
+    Hello {
+        /// Identifier.
+        signer: String,
+        /// Version of the charter held.
+        charter: u64,
+        /// Its digest.
+        charter_digest: String,
+        /// Newest record.
+        head: Head,
+        /// Latches that are closed.
+        latches: Vec<String>,
+        /// What peers must sign to admit this signer; empty once admitted.
+        nonce: String,
+    },
+    /// To `Witness` and `Recall`.
+    Statement(Statement),
+    /// To `Prepare`.
+    Prepared {
+        /// Names what was written down.
+        ticket: String,
+        /// The head that peers must remember before the release.
+        head: Head,
+    },
+    /// To `Release`.
+    Signatures(Vec<Signature>),
+    /// To `Canary`: a signature over the challenge (DER, hexadecimal) and its key.
+    Canary {
+        /// Compressed public key, hexadecimal.
+        public_key: String,
+        /// Signature, hexadecimal.
+        signature: String,
+    },
+    /// To `Exposure`.
+    Exposure(Vec<Limit>),
+    /// To everything else that was done.
+    Done,
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Stable name of the rule.
+    pub code: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Whether trying again, unchanged, can help.
+    pub retry: bool,
+}

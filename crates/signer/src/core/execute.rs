@@ -1,0 +1,126 @@
+//! Latches, anchors and charters: what changes a signer without moving a coin.
+
+use bitcoin::OutPoint;
+use policy::{Charter, count_approvals};
+use signer_wire::{Approval, Instruction as WireInstruction, ReplyBody};
+use types::{Body, Instruction, Moment, SshApproval};
+
+use super::prepare::{read, read_approval};
+use super::{ALL, AWAITING_PEERS, CLOCK, Core};
+use crate::record::Event;
+use crate::refusal::Refused;
+
+/// Longest reason of a freeze, in bytes.
+const REASON_BYTES_MAX: usize = 512;
+
+impl Core {
+    /// Closes a latch. Whoever is connected may: stopping is cheap, going on needs a quorum.
+    pub(super) fn freeze(&mut self, latch: &str, reason: &str, now: Moment) -> Result<ReplyBody, Refused> {
+        let wallet =
+            latch.strip_prefix("wallet:").is_some_and(|name| self.wallets.keys().any(|id| id.as_str() == name));
+        if !wallet && latch != ALL {
+            return Err(Refused::new("latch", "a latch is \"all\" or \"wallet:NAME\" with a wallet of the charter"));
+        }
+        if reason.len() > REASON_BYTES_MAX {
+            return Err(Refused::new("reason", format!("a reason has at most {REASON_BYTES_MAX} bytes")));
+        }
+        if !self.state.latches.contains_key(latch) {
+            let event = Event::Frozen { latch: latch.to_owned(), reason: reason.to_owned() };
+            self.remember(self.stamp(now), event)?;
+        }
+        Ok(ReplyBody::Done)
+    }
+
+    /// Carries out an instruction of a quorum, once.
+    pub(super) fn execute(&mut self, wire: &WireInstruction, now: Moment) -> Result<ReplyBody, Refused> {
+        let (instruction, evidence) = read(wire)?;
+        if self.state.executed.contains(&instruction.id) {
+            return Err(Refused::new("executed", "this instruction was carried out before"));
+        }
+        self.check_release(&instruction, &evidence.approvals, now)?;
+        match &instruction.body {
+            Body::Unfreeze(freeze) => {
+                if freeze.signer != self.id {
+                    return Err(Refused::new("signer", "the instruction is for another signer"));
+                }
+                let closed = self.latches().contains(&freeze.latch);
+                if !closed {
+                    return Err(Refused::new("latch", format!("the latch \"{}\" is not closed", freeze.latch)));
+                }
+                let at = if freeze.latch == CLOCK { self.after_jump(now)? } else { self.stamp(now) };
+                let event = Event::Opened { latch: freeze.latch.clone(), instruction: instruction.id.to_string() };
+                self.remember(at, event)?;
+                if freeze.latch == AWAITING_PEERS {
+                    self.nonce = None;
+                }
+            }
+            Body::AnchorRelease { instruction: payment, anchor, .. } => {
+                let anchor: OutPoint = anchor.parse().map_err(|_| Refused::new("anchor", "an anchor is TXID:VOUT"))?;
+                let held = self.state.pinned.get(payment).and_then(|pinned| pinned.anchor);
+                if held != Some(anchor) {
+                    return Err(Refused::new("anchor", "this is not the anchor of that instruction"));
+                }
+                self.check_clock(now)?;
+                self.check_all_open()?;
+                let event =
+                    Event::AnchorReleased { payment: payment.to_string(), instruction: instruction.id.to_string() };
+                self.remember(self.stamp(now), event)?;
+            }
+            Body::CustomerWithdrawal(_) | Body::OperatorTransfer(_) => {
+                return Err(Refused::new("kind", "an instruction that moves coins is prepared and released"));
+            }
+        }
+        Ok(ReplyBody::Done)
+    }
+
+    fn check_all_open(&self) -> Result<(), Refused> {
+        match self.latches().first() {
+            Some(latch) => Err(Refused::new("frozen", format!("the latch \"{latch}\" is closed"))),
+            None => Ok(()),
+        }
+    }
+
+    fn after_jump(&self, now: Moment) -> Result<Moment, Refused> {
+        match self.state.last {
+            Some(last) if now < last => {
+                Err(Refused::for_now("clock-behind", format!("the clock says {now}, the journal has {last}")))
+            }
+            _ => Ok(now),
+        }
+    }
+
+    fn check_release(&self, instruction: &Instruction, approvals: &[SshApproval], now: Moment) -> Result<(), Refused> {
+        let charter = self.charter()?;
+        if instruction.charter != charter.version {
+            return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
+        }
+        let longest = i64::try_from(charter.instruction_seconds_max).unwrap_or(i64::MAX);
+        if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest) {
+            return Err(Refused::new("expired", "the instruction expired or lives too long"));
+        }
+        let counted = count_approvals(charter, instruction, approvals);
+        if counted.meets(charter.release_quorum) {
+            return Ok(());
+        }
+        let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
+        let quorum = charter.release_quorum;
+        let reason = format!(
+            "needs {} people of {} organisations, counted are {}{refused}",
+            quorum.people,
+            quorum.organisations,
+            counted.people.len()
+        );
+        Err(Refused::new("approvals-missing", reason))
+    }
+
+    /// Takes the next charter, signed by a quorum of the one that is held.
+    pub(super) fn adopt_next(&mut self, text: &str, approvals: &[Approval], now: Moment) -> Result<ReplyBody, Refused> {
+        let next = Charter::from_bytes(text.as_bytes()).map_err(|error| Refused::new("charter", error.to_string()))?;
+        let approvals = approvals.iter().map(read_approval).collect::<Result<Vec<_>, _>>()?;
+        policy::verify_succession(self.charter()?, &next, &approvals)
+            .map_err(|error| Refused::new("charter-succession", error.to_string()))?;
+        self.check_clock(now)?;
+        self.take_charter(&next, self.stamp(now))?;
+        Ok(ReplyBody::Done)
+    }
+}

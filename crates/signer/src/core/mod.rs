@@ -1,0 +1,268 @@
+//! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
+
+mod execute;
+mod peers;
+mod prepare;
+mod release;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bitcoin::bip32::Xpriv;
+use chains::bitcoin::WalletDescriptor;
+use policy::{Charter, SignerIdentity};
+use signer_wire::{Limit, ReplyBody, RequestBody};
+use types::{Moment, SignerId, SshApproval, WalletId};
+
+use crate::journal::{Journal, JournalError};
+use crate::keys::Keys;
+use crate::record::{Event, Record};
+use crate::refusal::Refused;
+use crate::state::State;
+use release::Pending;
+
+/// The latch that is closed until every peer has said what it remembers of this signer.
+pub const AWAITING_PEERS: &str = "awaiting-peers";
+/// The latch that closes when the journal is older than what a peer remembers.
+pub const JOURNAL_BEHIND: &str = "journal-behind";
+/// The latch that closes when the clock jumps forward.
+pub const CLOCK: &str = "clock";
+/// The latch that stops everything.
+pub const ALL: &str = "all";
+
+/// A wallet with this signer's own account key.
+pub(crate) struct OwnWallet {
+    pub(crate) descriptor: WalletDescriptor,
+    pub(crate) account: Xpriv,
+}
+
+/// One signer.
+pub struct Core {
+    id: SignerId,
+    keys: Keys,
+    journal: Journal,
+    state: State,
+    wallets: BTreeMap<WalletId, OwnWallet>,
+    /// What peers must sign before this signer signs anything; none once they did.
+    nonce: Option<String>,
+    pending: BTreeMap<String, Pending>,
+}
+
+/// Why a signer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// Its content.
+    #[error("the journal cannot be understood")]
+    Nonsense(#[from] crate::state::Nonsense),
+    /// The charter does not fit this signer.
+    #[error("the charter does not fit this signer")]
+    Charter(#[source] Refused),
+    /// No randomness.
+    #[error("the system gives no randomness")]
+    Random,
+}
+
+impl Core {
+    /// Opens the journal and rebuilds the memory. The signer then waits for its peers: see [`RequestBody::Admit`].
+    pub fn open(id: SignerId, keys: Keys, journal: &Path) -> Result<Core, StartError> {
+        let (journal, records) = Journal::open(journal)?;
+        let mut state = State::default();
+        for record in &records {
+            state.apply(record)?;
+        }
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|_| StartError::Random)?;
+        let mut core = Core {
+            id,
+            keys,
+            journal,
+            state,
+            wallets: BTreeMap::new(),
+            nonce: Some(hex::encode(nonce)),
+            pending: BTreeMap::new(),
+        };
+        if let Some(charter) = core.state.charter.clone() {
+            core.wallets = core.own_wallets(&charter).map_err(StartError::Charter)?;
+        }
+        Ok(core)
+    }
+
+    /// Takes the first charter. Done once, by the person who sets the signer up and has compared the digest.
+    pub fn adopt_first(&mut self, charter: &Charter, approvals: &[SshApproval], now: Moment) -> Result<(), Refused> {
+        if self.state.charter.is_some() {
+            return Err(Refused::new("charter-held", "a charter is held already; later ones follow it"));
+        }
+        policy::verify_genesis(charter, approvals)
+            .map_err(|error| Refused::new("charter-quorum", error.to_string()))?;
+        self.take_charter(charter, now)
+    }
+
+    fn take_charter(&mut self, charter: &Charter, at: Moment) -> Result<(), Refused> {
+        let wallets = self.own_wallets(charter)?;
+        let text = String::from_utf8(charter.to_bytes()).unwrap_or_default();
+        self.remember(at, Event::Charter { text })?;
+        self.wallets = wallets;
+        // What was checked under the old charter is not released under the new one.
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Answers one question.
+    pub fn handle(&mut self, question: &RequestBody, now: Moment) -> ReplyBody {
+        let answer = match question {
+            RequestBody::Hello => self.hello(),
+            RequestBody::Witness { head } => self.witness(head, now),
+            RequestBody::Recall { signer, nonce } => self.recall(signer, nonce),
+            RequestBody::Admit { statements } => self.admit(statements, now),
+            RequestBody::Prepare { instructions, psbt } => self.prepare(instructions, psbt, now),
+            RequestBody::Release { ticket, statements } => self.release(ticket, statements, now),
+            RequestBody::Canary { challenge } => self.canary(challenge, now),
+            RequestBody::Freeze { latch, reason } => self.freeze(latch, reason, now),
+            RequestBody::Execute { instruction } => self.execute(instruction, now),
+            RequestBody::Adopt { charter, approvals } => self.adopt_next(charter, approvals, now),
+            RequestBody::Exposure => self.exposure(now),
+        };
+        answer.unwrap_or_else(|refused| ReplyBody::Refused(refused.into()))
+    }
+
+    fn hello(&self) -> Result<ReplyBody, Refused> {
+        let charter = self.charter()?;
+        Ok(ReplyBody::Hello {
+            signer: self.id.to_string(),
+            charter: charter.version,
+            charter_digest: charter.digest().to_string(),
+            head: self.head(),
+            latches: self.latches(),
+            nonce: self.nonce.clone().unwrap_or_default(),
+        })
+    }
+
+    /// The names of closed latches.
+    pub fn latches(&self) -> Vec<String> {
+        let waiting = self.nonce.is_some().then(|| AWAITING_PEERS.to_owned());
+        self.state.latches.keys().cloned().chain(waiting).collect()
+    }
+
+    pub(crate) fn charter(&self) -> Result<&Charter, Refused> {
+        self.state.charter.as_ref().ok_or_else(|| Refused::new("no-charter", "this signer has not taken a charter yet"))
+    }
+
+    pub(crate) fn peers(&self) -> Result<Vec<SignerIdentity>, Refused> {
+        Ok(self.charter()?.signers.iter().filter(|signer| signer.id != self.id).cloned().collect())
+    }
+
+    /// Writes down what happened; only then is it so.
+    pub(crate) fn remember(&mut self, at: Moment, event: Event) -> Result<u64, Refused> {
+        let record = Record { at: at.micros(), event };
+        let seq = self.journal.append(&record).map_err(|error| {
+            Refused::for_now("journal-unwritable", format!("{error}; nothing was signed; free the disk and try again"))
+        })?;
+        self.state.apply(&record).map_err(|error| Refused::new("journal-nonsense", error.to_string()))?;
+        Ok(seq)
+    }
+
+    /// The time for a record that may not wait for a right clock, such as a freeze: never before the newest record.
+    pub(crate) fn stamp(&self, now: Moment) -> Moment {
+        match self.state.last {
+            Some(last) if now < last || self.jumped(last, now) => last,
+            _ => now,
+        }
+    }
+
+    fn jumped(&self, last: Moment, now: Moment) -> bool {
+        let step = self.state.charter.as_ref().map_or(0, |charter| charter.clock_step_seconds_max);
+        now > last.plus_seconds(i64::try_from(step).unwrap_or(i64::MAX))
+    }
+
+    /// Refuses a clock that goes back, and closes the latch for one that jumps ahead: no window opens by moving a clock.
+    pub(crate) fn check_clock(&mut self, now: Moment) -> Result<(), Refused> {
+        let Some(last) = self.state.last else { return Ok(()) };
+        if now < last {
+            return Err(Refused::for_now("clock-behind", format!("the clock says {now}, the journal has {last}")));
+        }
+        if self.jumped(last, now) && !self.state.latches.contains_key(CLOCK) {
+            let reason = format!("the clock jumped from {last} to {now}");
+            self.remember(last, Event::Frozen { latch: CLOCK.to_owned(), reason })?;
+        }
+        Ok(())
+    }
+
+    /// Refuses while a latch that concerns this wallet is closed.
+    pub(crate) fn check_latches(&self, wallet: &WalletId) -> Result<(), Refused> {
+        if self.nonce.is_some() {
+            let reason = "started anew; every peer must first say what it remembers of this signer";
+            return Err(Refused::for_now(AWAITING_PEERS, reason));
+        }
+        let wallet = format!("wallet:{wallet}");
+        let closed = |name: &str| self.state.latches.get(name).map(|reason| (name.to_owned(), reason.clone()));
+        let found = [ALL, CLOCK, JOURNAL_BEHIND, &wallet].into_iter().find_map(closed);
+        match found {
+            Some((latch, reason)) => {
+                Err(Refused::new("frozen", format!("the latch \"{latch}\" is closed ({reason}); a quorum can open it")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Finds this signer's own key in every wallet of a charter.
+    fn own_wallets(&self, charter: &Charter) -> Result<BTreeMap<WalletId, OwnWallet>, Refused> {
+        let wrong = |reason: String| Refused::new("charter-unfit", reason);
+        let own = charter.signer(&self.id).map(|signer| signer.journal_key);
+        if own != Some(self.keys.journal().verifying_key().to_bytes()) || charter.network != self.keys.network() {
+            return Err(wrong("it does not name this signer, its journal key and its network".to_owned()));
+        }
+        let mut wallets = BTreeMap::new();
+        for wallet in &charter.wallets {
+            let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network)
+                .map_err(|error| wrong(format!("wallet {}: {error}", wallet.id)))?;
+            if descriptor.keys().len() != charter.signers.len() {
+                return Err(wrong(format!("wallet {} does not have one key for each signer", wallet.id)));
+            }
+            let mut account = None;
+            for key in descriptor.keys() {
+                let candidate = self.keys.derive(&key.path).map_err(|error| wrong(error.to_string()))?;
+                if bitcoin::bip32::Xpub::from_priv(self.keys.secp(), &candidate) == key.xpub {
+                    account = Some(candidate);
+                }
+            }
+            let account = account.ok_or_else(|| wrong(format!("wallet {} has no key of this signer", wallet.id)))?;
+            wallets.insert(wallet.id.clone(), OwnWallet { descriptor, account });
+        }
+        Ok(wallets)
+    }
+
+    fn exposure(&self, now: Moment) -> Result<ReplyBody, Refused> {
+        let charter = self.charter()?;
+        let tiers = charter
+            .tiers
+            .iter()
+            .flat_map(|tier| tier.windows.iter().map(|window| (&tier.wallet, tier.name.as_str(), *window)));
+        let totals = charter.totals.iter().map(|total| (&total.wallet, "", total.window));
+        let mut limits = Vec::new();
+        for (wallet, tier, window) in tiers.chain(totals) {
+            let seconds = i64::try_from(window.seconds).unwrap_or(i64::MAX);
+            let counts = |spent: &policy::Spent| {
+                spent.wallet == *wallet
+                    && (tier.is_empty() || spent.tier == tier)
+                    && spent.at.plus_seconds(seconds) > now
+            };
+            let used = self.state.spent.iter().map(|(_, spent)| spent).filter(|spent| counts(spent));
+            let used = types::Amount::checked_sum(used.map(|spent| spent.amount)).unwrap_or(types::Amount::MAX);
+            let threshold = self.wallets.get(wallet).map_or(1, |own| own.descriptor.threshold());
+            let all = u32::try_from(charter.signers.len()).unwrap_or(u32::MAX);
+            let exposure = policy::exposure_max(window.amount_max, all, u32::try_from(threshold).unwrap_or(1));
+            limits.push(Limit {
+                wallet: wallet.to_string(),
+                tier: tier.to_owned(),
+                seconds: window.seconds,
+                amount_max: window.amount_max.to_string(),
+                used: used.to_string(),
+                exposure_max: exposure.unwrap_or(types::Amount::MAX).to_string(),
+            });
+        }
+        Ok(ReplyBody::Exposure(limits))
+    }
+}

@@ -1,0 +1,154 @@
+//! The witnessed journal: signers remember each other's heads, so that an old copy of one's state is noticed by the others.
+
+use std::collections::BTreeSet;
+
+use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
+use policy::SignerIdentity;
+use signer_wire::{Head, ReplyBody, Statement};
+use types::{Digest, Moment, SignerId};
+
+use super::{Core, JOURNAL_BEHIND};
+use crate::record::Event;
+use crate::refusal::Refused;
+
+fn head_text(head: &Head) -> String {
+    format!("claviger-journal-head-v1\n{}\n{}\n{}", head.signer, head.seq, head.hash)
+}
+
+fn statement_text(statement: &Statement) -> String {
+    let Statement { witness, signer, seq, hash, nonce, .. } = statement;
+    format!("claviger-journal-statement-v1\n{witness}\n{signer}\n{seq}\n{hash}\n{nonce}")
+}
+
+fn verified(key: &[u8; 32], text: &str, signature: &str) -> bool {
+    let mut bytes = [0; 64];
+    let Ok(key) = VerifyingKey::from_bytes(key) else { return false };
+    hex::decode_to_slice(signature, &mut bytes).is_ok()
+        && key.verify_strict(text.as_bytes(), &Signature::from_bytes(&bytes)).is_ok()
+}
+
+impl Core {
+    /// The newest record of this signer's own journal, signed.
+    pub(crate) fn head(&self) -> Head {
+        self.head_at(self.journal.seq(), self.journal.head())
+    }
+
+    fn head_at(&self, seq: u64, hash: Digest) -> Head {
+        let mut head = Head { signer: self.id.to_string(), seq, hash: hash.to_string(), signature: String::new() };
+        head.signature = hex::encode(self.keys.journal().sign(head_text(&head).as_bytes()).to_bytes());
+        head
+    }
+
+    fn peer(&self, name: &str) -> Result<SignerIdentity, Refused> {
+        let known = self.peers()?.into_iter().find(|peer| peer.id.as_str() == name);
+        known.ok_or_else(|| Refused::new("unknown-peer", "the charter names no such peer of this signer"))
+    }
+
+    fn state_about(&self, peer: &SignerId, seq: u64, hash: String, nonce: String) -> ReplyBody {
+        let mut statement = Statement {
+            witness: self.id.to_string(),
+            signer: peer.to_string(),
+            seq,
+            hash,
+            nonce,
+            signature: String::new(),
+        };
+        statement.signature = hex::encode(self.keys.journal().sign(statement_text(&statement).as_bytes()).to_bytes());
+        ReplyBody::Statement(statement)
+    }
+
+    /// Remembers a peer's head, durably, and says so. Refuses one that goes back or tells another history.
+    pub(super) fn witness(&mut self, head: &Head, now: Moment) -> Result<ReplyBody, Refused> {
+        let peer = self.peer(&head.signer)?;
+        if !verified(&peer.journal_key, &head_text(head), &head.signature) {
+            return Err(Refused::new("head-signature", "the head is not signed by that peer"));
+        }
+        let hash: Digest = head.hash.parse().map_err(|_| Refused::new("head-form", "the head's hash has no form"))?;
+        match self.state.peers.get(&peer.id) {
+            Some((seq, known)) if *seq == head.seq && *known != hash => {
+                return Err(Refused::new(
+                    "peer-forked",
+                    format!("{} told another history of record {seq} before", peer.id),
+                ));
+            }
+            Some((seq, _)) if *seq > head.seq => {
+                return Err(Refused::new("peer-behind", format!("{} was at record {seq} before", peer.id)));
+            }
+            Some((seq, _)) if *seq == head.seq => {}
+            _ => {
+                let event = Event::Peer { signer: peer.id.to_string(), seq: head.seq, hash: hash.to_string() };
+                self.remember(self.stamp(now), event)?;
+            }
+        }
+        Ok(self.state_about(&peer.id, head.seq, hash.to_string(), String::new()))
+    }
+
+    /// Says what it remembers of a peer, over the peer's own nonce.
+    pub(super) fn recall(&self, signer: &str, nonce: &str) -> Result<ReplyBody, Refused> {
+        let peer = self.peer(signer)?;
+        let plain = !nonce.is_empty() && nonce.len() <= 64 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !plain {
+            return Err(Refused::new("nonce", "a nonce has 1 to 64 hexadecimal digits"));
+        }
+        let (seq, hash) =
+            self.state.peers.get(&peer.id).map_or((0, String::new()), |(seq, hash)| (*seq, hash.to_string()));
+        Ok(self.state_about(&peer.id, seq, hash, nonce.to_owned()))
+    }
+
+    /// Opens after a start once every peer has spoken and none remembers more than this journal has.
+    pub(super) fn admit(&mut self, statements: &[Statement], now: Moment) -> Result<ReplyBody, Refused> {
+        let Some(nonce) = self.nonce.clone() else { return Ok(ReplyBody::Done) };
+        let own = self.id.to_string();
+        for peer in self.peers()? {
+            let statement = statements
+                .iter()
+                .find(|statement| {
+                    statement.witness == peer.id.as_str()
+                        && statement.signer == own
+                        && statement.nonce == nonce
+                        && verified(&peer.journal_key, &statement_text(statement), &statement.signature)
+                })
+                .ok_or_else(|| {
+                    Refused::for_now("peer-missing", format!("no fresh statement of {} about this signer", peer.id))
+                })?;
+            let same = statement.seq == 0
+                || self.journal.hash_at(statement.seq).map(|hash| hash.to_string()) == Some(statement.hash.clone());
+            if !same {
+                let reason = format!(
+                    "{} remembers record {} of this signer, which its journal does not have",
+                    peer.id, statement.seq
+                );
+                self.remember(
+                    self.stamp(now),
+                    Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.clone() },
+                )?;
+                return Err(Refused::new(JOURNAL_BEHIND, reason));
+            }
+        }
+        self.nonce = None;
+        Ok(ReplyBody::Done)
+    }
+
+    /// Refuses unless enough distinct peers say that they remember exactly this record.
+    pub(super) fn check_witnessed(&self, seq: u64, statements: &[Statement], needed: usize) -> Result<(), Refused> {
+        let own = self.id.to_string();
+        let hash = self.journal.hash_at(seq).map(|hash| hash.to_string()).unwrap_or_default();
+        let peers = self.peers()?;
+        let counts = |peer: &&SignerIdentity| {
+            statements.iter().any(|statement| {
+                statement.witness == peer.id.as_str()
+                    && statement.signer == own
+                    && statement.seq == seq
+                    && statement.hash == hash
+                    && statement.nonce.is_empty()
+                    && verified(&peer.journal_key, &statement_text(statement), &statement.signature)
+            })
+        };
+        let distinct: BTreeSet<&SignerId> = peers.iter().filter(counts).map(|peer| &peer.id).collect();
+        if distinct.len() >= needed {
+            return Ok(());
+        }
+        let reason = format!("{} of {needed} peers say that they remember record {seq}", distinct.len());
+        Err(Refused::for_now("not-witnessed", reason))
+    }
+}

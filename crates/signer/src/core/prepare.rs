@@ -1,0 +1,196 @@
+//! Checks 1 to 8 of a signature, and the intent that is written down before any signature exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::psbt::Psbt;
+use bitcoin::{OutPoint, ScriptBuf};
+use chains::bitcoin::{Branch, Caps, Effects, Payment, inspect, parse_address};
+use policy::{Outcome, Question, Spent, count_approvals, decide, verify_customer_request};
+use signer_wire::{Instruction as WireInstruction, ReplyBody};
+use types::{Amount, Body, CustomerRequest, Evidence, Instruction, InstructionId, Moment, SshApproval, WalletId};
+
+use super::release::Pending;
+use super::{Core, OwnWallet};
+use crate::record::{Event, Intended};
+use crate::refusal::Refused;
+
+/// The most instructions in one transaction.
+const INSTRUCTIONS_MAX: usize = 100;
+
+/// Reads an instruction and its evidence from the wire.
+pub(super) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
+    let instruction = Instruction::from_canonical(wire.canonical.as_bytes())
+        .map_err(|error| Refused::new("instruction", error.to_string()))?;
+    let customer_request = wire.evidence.customer_request.clone().map(|request| CustomerRequest {
+        method: request.method,
+        path: request.path,
+        idempotency_key: request.idempotency_key,
+        content_digest: request.content_digest,
+        signature_input: request.signature_input,
+        signature: request.signature,
+        body: request.body,
+    });
+    let approvals = wire.evidence.approvals.iter().map(read_approval).collect::<Result<_, _>>()?;
+    Ok((instruction, Evidence { customer_request, approvals }))
+}
+
+/// Reads an approval from the wire.
+pub(super) fn read_approval(wire: &signer_wire::Approval) -> Result<SshApproval, Refused> {
+    let operator = wire.operator.parse().map_err(|_| Refused::new("approval", "an approval names no operator"))?;
+    Ok(SshApproval { operator, signature: wire.signature.clone() })
+}
+
+fn read_psbt(text: &str) -> Result<Psbt, Refused> {
+    let bytes = hex::decode(text).map_err(|_| Refused::new("psbt", "the PSBT is not hexadecimal"))?;
+    Psbt::deserialize(&bytes).map_err(|error| Refused::new("psbt", format!("the PSBT cannot be read: {error}")))
+}
+
+impl Core {
+    pub(super) fn prepare(&mut self, wire: &[WireInstruction], psbt: &str, now: Moment) -> Result<ReplyBody, Refused> {
+        self.check_clock(now)?;
+        if wire.is_empty() || wire.len() > INSTRUCTIONS_MAX {
+            return Err(Refused::new(
+                "instruction-count",
+                format!("a transaction pays 1 to {INSTRUCTIONS_MAX} instructions"),
+            ));
+        }
+        let instructions = wire.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let wallet_id = same_wallet(&instructions)?;
+        self.check_latches(&wallet_id)?;
+        let charter = self.charter()?.clone();
+        let own =
+            self.wallets.get(&wallet_id).ok_or_else(|| Refused::new("wallet", "the charter knows no such wallet"))?;
+        let gap = charter.wallet(&wallet_id).map_or(0, |wallet| wallet.gap_limit);
+        let psbt = read_psbt(psbt)?;
+        let payments =
+            instructions.iter().map(|(instruction, _)| self.payment(instruction)).collect::<Result<Vec<_>, _>>()?;
+        let caps = Caps {
+            fee_sats_max: charter.fee.sats_max,
+            sats_per_kvb_max: charter.fee.sats_per_kvb_max,
+            change_index_max: self.state.change_index.get(&wallet_id).copied().unwrap_or(0).saturating_add(gap),
+        };
+        let effects = inspect(&psbt, &own.descriptor, &payments, &caps)
+            .map_err(|refusal| Refused::new(refusal.code(), refusal.to_string()))?;
+        let first = effects.inputs.first().map(|input| input.outpoint);
+        let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;
+        let share = Amount::from_sats(effects.fee_sats.div_ceil(u64::try_from(instructions.len()).unwrap_or(1)));
+        let mut intended = Vec::with_capacity(instructions.len());
+        let mut before: Vec<(InstructionId, Spent)> = Vec::new();
+        for (instruction, evidence) in &instructions {
+            let anchor = self.anchor(instruction, &effects, first)?;
+            let tier = self.tier(instruction, evidence, share, &before, now)?;
+            let amount = instruction.amount().unwrap_or(Amount::MAX);
+            let full = amount.checked_add(share).map_err(|error| Refused::new("amount", error.to_string()))?;
+            let charge = full.checked_sub(self.state.charged(&instruction.id)).unwrap_or(Amount::ZERO);
+            before.push((
+                instruction.id.clone(),
+                Spent { at: now, wallet: wallet_id.clone(), tier: tier.clone(), amount: full },
+            ));
+            intended.push(Intended {
+                id: instruction.id.to_string(),
+                digest: instruction.digest().to_string(),
+                anchor: anchor.to_string(),
+                wallet: wallet_id.to_string(),
+                tier,
+                charge: charge.to_string(),
+            });
+        }
+        let event = Event::Intent {
+            instructions: intended,
+            txid: effects.txid.to_string(),
+            change_index: effects.change.map(|change| change.index),
+        };
+        let seq = self.remember(now, event)?;
+        let head = self.head();
+        let ticket = head.hash.clone();
+        let instructions = instructions.into_iter().map(|(instruction, _)| instruction).collect();
+        let pending = Pending { seq, wallet: wallet_id, transaction: psbt.unsigned_tx, effects, instructions };
+        self.pending.insert(ticket.clone(), pending);
+        Ok(ReplyBody::Prepared { ticket, head })
+    }
+
+    /// The output that an instruction asks for; for a transfer, derived here from our own descriptor.
+    fn payment(&self, instruction: &Instruction) -> Result<Payment, Refused> {
+        let destination = instruction.destination().unwrap_or_default();
+        let network = self.keys.network();
+        let script: ScriptBuf =
+            parse_address(destination, network).map_err(|error| Refused::new("destination", error.to_string()))?;
+        if let Body::OperatorTransfer(transfer) = &instruction.body {
+            let unknown = || Refused::new("destination", "the destination is not that address of our own wallet");
+            let OwnWallet { descriptor, .. } = self.wallets.get(&transfer.destination_wallet).ok_or_else(unknown)?;
+            let derived = descriptor.derive(Branch::Receive, transfer.destination_index).map_err(|_| unknown())?;
+            if derived.script_pubkey != script {
+                return Err(unknown());
+            }
+        }
+        let amount = instruction.amount().unwrap_or(Amount::ZERO);
+        let sats = amount.to_sats().map_err(|error| Refused::new("amount", error.to_string()))?;
+        Ok(Payment { script, sats })
+    }
+
+    /// Signed once: the first transaction's first coin is spent by every later one for this instruction.
+    fn anchor(&self, instruction: &Instruction, effects: &Effects, first: OutPoint) -> Result<OutPoint, Refused> {
+        let Some(pinned) = self.state.pinned.get(&instruction.id) else { return Ok(first) };
+        if pinned.digest != instruction.digest() {
+            return Err(Refused::new("signed-once", "this identifier was used for another instruction before"));
+        }
+        match pinned.anchor {
+            None => Ok(first),
+            Some(anchor) if effects.inputs.iter().any(|input| input.outpoint == anchor) => Ok(anchor),
+            Some(anchor) => {
+                Err(Refused::new("signed-once", format!("a transaction for {} must spend {anchor}", instruction.id)))
+            }
+        }
+    }
+
+    fn tier(
+        &self,
+        instruction: &Instruction,
+        evidence: &Evidence,
+        fee_share: Amount,
+        before: &[(InstructionId, Spent)],
+        now: Moment,
+    ) -> Result<String, Refused> {
+        let charter = self.charter()?;
+        let counted = count_approvals(charter, instruction, &evidence.approvals);
+        let request = evidence.customer_request.as_ref();
+        let asked = request.map(|request| verify_customer_request(charter, instruction, request));
+        let mut spent = self.state.spent_by_others(&instruction.id);
+        // Others of the same batch count with what they will have used; what they used before counts already.
+        let mut additional: BTreeMap<&InstructionId, &Spent> = before.iter().map(|(id, spent)| (id, spent)).collect();
+        additional.retain(|id, _| !self.state.pinned.contains_key(*id));
+        spent.extend(additional.into_values().cloned());
+        let question = Question {
+            charter,
+            instruction,
+            counted: &counted,
+            customer_signed: matches!(asked, Some(Ok(()))),
+            spent: &spent,
+            fee_share,
+            now,
+        };
+        match decide(&question).outcome {
+            Outcome::Allowed { tier } => Ok(tier),
+            Outcome::Waiting { missing } => {
+                let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
+                Err(Refused::new("approvals-missing", format!("{}{refused}", missing.join("; or "))))
+            }
+            Outcome::Refused { rule, reason } => match asked {
+                Some(Err(error)) => Err(Refused::new(rule, format!("{reason}: {error}"))),
+                _ => Err(Refused::new(rule, reason)),
+            },
+        }
+    }
+}
+
+fn same_wallet(instructions: &[(Instruction, Evidence)]) -> Result<WalletId, Refused> {
+    let ids: BTreeSet<_> = instructions.iter().map(|(instruction, _)| &instruction.id).collect();
+    if ids.len() != instructions.len() {
+        return Err(Refused::new("instruction-twice", "an instruction stands in the batch twice"));
+    }
+    let wallets: BTreeSet<_> = instructions.iter().map(|(instruction, _)| instruction.wallet()).collect();
+    match (wallets.len(), wallets.first()) {
+        (1, Some(Some(wallet))) => Ok((*wallet).clone()),
+        _ => Err(Refused::new("wallet", "a transaction carries out payments of one wallet")),
+    }
+}

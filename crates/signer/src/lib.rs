@@ -1,0 +1,13 @@
+//! The rooms of `claviger-signer`: journal, keys, the rules' core, and the listener.
+//!
+//! Trusts its own key, journal and charter. Trusts nothing that a caller says: instructions, evidence, transactions and
+//! peers' statements are verified here. Opens no connection outward, speaks no HTTP, knows no database.
+
+pub mod core;
+pub mod enrol;
+pub mod journal;
+pub mod keys;
+pub mod record;
+pub mod refusal;
+pub mod server;
+pub mod state;

@@ -1,0 +1,86 @@
+//! What a signer remembers: the journal's records.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened, with the signer's time in microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When; never before the record in front.
+    pub at: i64,
+    /// What.
+    pub event: Event,
+}
+
+/// The kinds of record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A charter was taken; its quorum was verified before this was written.
+    Charter {
+        /// Canonical bytes, as text.
+        text: String,
+    },
+    /// A transaction will be signed. Written, and remembered by a peer, before any signature exists.
+    Intent {
+        /// What it pays for.
+        instructions: Vec<Intended>,
+        /// The transaction's identifier.
+        txid: String,
+        /// Index of its change address.
+        change_index: Option<u32>,
+    },
+    /// Its signatures were handed out.
+    Released {
+        /// Number of the intent's record.
+        intent: u64,
+    },
+    /// The newest head of a peer's journal.
+    Peer {
+        /// Whose.
+        signer: String,
+        /// Number of the record.
+        seq: u64,
+        /// Its hash.
+        hash: String,
+    },
+    /// A latch closed.
+    Frozen {
+        /// Which.
+        latch: String,
+        /// Why.
+        reason: String,
+    },
+    /// An instruction opened a latch.
+    Opened {
+        /// Which.
+        latch: String,
+        /// The instruction's identifier.
+        instruction: String,
+    },
+    /// An instruction released an anchor.
+    AnchorReleased {
+        /// The payment whose anchor it was.
+        payment: String,
+        /// The instruction's identifier.
+        instruction: String,
+    },
+    /// Time went by and nothing happened.
+    Beat,
+}
+
+/// One instruction in an intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intended {
+    /// Its identifier.
+    pub id: String,
+    /// Its digest: the identifier never means anything else again.
+    pub digest: String,
+    /// The coin that every transaction for it must spend, as `txid:vout`.
+    pub anchor: String,
+    /// The wallet.
+    pub wallet: String,
+    /// The tier in which it counts.
+    pub tier: String,
+    /// What it adds to that tier's use: payout and share of the fee, less what was counted before, in base units.
+    pub charge: String,
+}
