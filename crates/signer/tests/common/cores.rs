@@ -1,0 +1,158 @@
+//! Three signers inside the test, with the time in the test's hands.
+
+use std::path::{Path, PathBuf};
+
+use bitcoin::Transaction;
+use bitcoin::psbt::Psbt;
+use chains::bitcoin::{Caps, PartialSignature, Payment, combine, finalize, inspect, parse_address};
+use signer::core::Core;
+use signer::enrol::{self, files};
+use signer_wire::{Head, Instruction as WireInstruction, ReplyBody, RequestBody, Signature, Statement};
+use types::{Instruction, Moment, Network};
+
+use super::{House, hex_of};
+
+pub struct Cores {
+    pub house: House,
+    pub cores: Vec<Option<Core>>,
+    pub directories: Vec<tempfile::TempDir>,
+    pub now: Moment,
+}
+
+fn open(directory: &Path) -> Core {
+    let (id, keys, _) = enrol::load(directory).unwrap();
+    Core::open(id, keys, &directory.join(files::JOURNAL)).unwrap()
+}
+
+impl Cores {
+    pub fn start() -> Cores {
+        let now = Moment::from_seconds(1_800_000_000);
+        let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let enrolments: Vec<_> = directories
+            .iter()
+            .zip(1..)
+            .map(|(directory, n)| {
+                enrol::create(directory.path(), &format!("s{n}").parse().unwrap(), Network::Regtest, 2).unwrap()
+            })
+            .collect();
+        let house = House::new(&enrolments);
+        let mut cores = Vec::new();
+        for directory in &directories {
+            let mut core = open(directory.path());
+            core.adopt_first(&house.charter, &house.genesis, now).unwrap();
+            cores.push(Some(core));
+        }
+        let mut fleet = Cores { house, cores, directories, now };
+        (0..3).for_each(|position| fleet.admit(position, &[0, 1, 2]).unwrap());
+        fleet
+    }
+
+    pub fn ask(&mut self, position: usize, question: RequestBody) -> ReplyBody {
+        let now = self.now;
+        self.cores[position].as_mut().unwrap().handle(&question, now)
+    }
+
+    /// As a crash leaves it, or with its journal exchanged by `meanwhile`: starts the signer anew, not admitted yet.
+    pub fn restart(&mut self, position: usize, meanwhile: impl Fn(PathBuf)) {
+        self.cores[position] = None;
+        let directory = self.directories[position].path().to_owned();
+        meanwhile(directory.join(files::JOURNAL));
+        self.cores[position] = Some(open(&directory));
+    }
+
+    /// Relays what the peers among `witnesses` remember; the refusal's code on failure.
+    pub fn admit(&mut self, position: usize, witnesses: &[usize]) -> Result<(), String> {
+        let ReplyBody::Hello { signer, nonce, .. } = self.ask(position, RequestBody::Hello) else { panic!("no hello") };
+        let mut statements = Vec::new();
+        for peer in witnesses.iter().filter(|peer| **peer != position) {
+            let question = RequestBody::Recall { signer: signer.clone(), nonce: nonce.clone() };
+            if let ReplyBody::Statement(statement) = self.ask(*peer, question) {
+                statements.push(statement);
+            }
+        }
+        code(self.ask(position, RequestBody::Admit { statements })).map(|_| ())
+    }
+
+    pub fn prepare(
+        &mut self,
+        position: usize,
+        wires: &[WireInstruction],
+        psbt: &Psbt,
+    ) -> Result<(String, Head), String> {
+        let question = RequestBody::Prepare { instructions: wires.to_vec(), psbt: hex_of(psbt) };
+        match code(self.ask(position, question))? {
+            ReplyBody::Prepared { ticket, head } => Ok((ticket, head)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn witness(&mut self, position: usize, head: &Head) -> Result<Statement, String> {
+        match code(self.ask(position, RequestBody::Witness { head: head.clone() }))? {
+            ReplyBody::Statement(statement) => Ok(statement),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn release(
+        &mut self,
+        position: usize,
+        ticket: &str,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Signature>, String> {
+        match code(self.ask(position, RequestBody::Release { ticket: ticket.to_owned(), statements }))? {
+            ReplyBody::Signatures(signatures) => Ok(signatures),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The whole session of two signers; the network's transaction, or the first refusal's code.
+    pub fn sign(&mut self, pair: [usize; 2], wires: &[WireInstruction], psbt: &Psbt) -> Result<Transaction, String> {
+        let [one, two] = pair;
+        let (ticket_one, head_one) = self.prepare(one, wires, psbt)?;
+        let (ticket_two, head_two) = self.prepare(two, wires, psbt)?;
+        let about_one = self.witness(two, &head_one)?;
+        let about_two = self.witness(one, &head_two)?;
+        let mut signatures = self.release(one, &ticket_one, vec![about_one])?;
+        signatures.extend(self.release(two, &ticket_two, vec![about_two])?);
+        Ok(self.finish(wires, psbt, &signatures))
+    }
+
+    /// Combines and finishes, as the online system does.
+    pub fn finish(&self, wires: &[WireInstruction], psbt: &Psbt, signatures: &[Signature]) -> Transaction {
+        finish(&self.house, wires, psbt, signatures)
+    }
+}
+
+pub fn finish(house: &House, wires: &[WireInstruction], psbt: &Psbt, signatures: &[Signature]) -> Transaction {
+    let wallet = house.wallet("hot");
+    let payments: Vec<_> = wires
+        .iter()
+        .map(|wire| {
+            let instruction = Instruction::from_canonical(wire.canonical.as_bytes()).unwrap();
+            let script = parse_address(instruction.destination().unwrap(), Network::Regtest).unwrap();
+            Payment { script, sats: instruction.amount().unwrap().to_sats().unwrap() }
+        })
+        .collect();
+    let caps = Caps { fee_sats_max: 50_000, sats_per_kvb_max: 200_000, change_index_max: 100 };
+    let effects = inspect(psbt, &wallet, &payments, &caps).unwrap();
+    let parts: Vec<_> = signatures
+        .iter()
+        .map(|signature| PartialSignature {
+            input: signature.input,
+            public_key: hex::decode(&signature.public_key).unwrap(),
+            signature: hex::decode(&signature.signature).unwrap(),
+        })
+        .collect();
+    let secp = bitcoin::secp256k1::Secp256k1::new();
+    let mut psbt = psbt.clone();
+    combine(&mut psbt, &effects, &parts, &secp).unwrap();
+    finalize(&psbt, &wallet, &effects).unwrap()
+}
+
+/// A refusal's stable name, or the answer.
+pub fn code(reply: ReplyBody) -> Result<ReplyBody, String> {
+    match reply {
+        ReplyBody::Refused(refusal) => Err(refusal.code),
+        other => Ok(other),
+    }
+}
