@@ -236,7 +236,7 @@ impl House {
                 sats: instruction.amount().unwrap().to_sats().unwrap(),
             })
             .collect();
-        let sats_in: u64 = coins.iter().map(|coin| coin.previous.output[0].value.to_sat()).sum();
+        let sats_in: u64 = coins.iter().map(|coin| coin.previous.output[coin.vout as usize].value.to_sat()).sum();
         let sats = sats_in - payments.iter().map(|payment| payment.sats).sum::<u64>() - fee;
         generate(&self.wallet("hot"), coins, &payments, Some(Change { index: 1, sats }), 1, 100).unwrap()
     }

@@ -100,7 +100,11 @@ impl Fleet {
             .genesis
             .iter()
             .map(|approval| {
-                format!("{}={}", approval.operator, file(approval.operator.as_str(), approval.signature.as_bytes()))
+                format!(
+                    "{}={}",
+                    approval.operator,
+                    file(&format!("genesis-{}", approval.operator), approval.signature.as_bytes())
+                )
             })
             .collect();
         for position in 0..3 {

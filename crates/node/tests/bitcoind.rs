@@ -1,0 +1,108 @@
+//! Against a real bitcoind: reading, following through reorganizations, and a node that goes away.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, failing here is the test failing")]
+
+use bitcoin::BlockHash;
+use node::regtest::Bitcoind;
+use node::{Client, Known, NodeError, Step, next_step};
+use serde_json::json;
+use types::Network;
+
+fn start() -> (tempfile::TempDir, Bitcoind) {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Bitcoind::start(directory.path()).unwrap_or_else(|error| panic!("{error}"));
+    (directory, node)
+}
+
+/// Follows until nothing is new, as the online system does; says how many blocks were undone.
+fn follow(client: &Client, known: &mut Vec<Known>, depth_max: u32) -> Result<usize, Step> {
+    let mut undone = 0;
+    loop {
+        match next_step(client, known, depth_max).unwrap() {
+            Step::Connect { height, block } => {
+                if let Some(tip) = known.last() {
+                    assert_eq!((block.header.prev_blockhash, height), (tip.hash, tip.height + 1));
+                }
+                known.push(Known { height, hash: block.block_hash() });
+            }
+            Step::Disconnect { to } => {
+                let before = known.len();
+                known.retain(|block| block.height <= to.height);
+                undone += before - known.len();
+            }
+            Step::Wait => return Ok(undone),
+            deep @ Step::TooDeep { .. } => return Err(deep),
+        }
+    }
+}
+
+fn invalidate(client: &Client, hash: &BlockHash) {
+    client.call("invalidateblock", json!([hash.to_string()])).unwrap();
+}
+
+#[test]
+fn blocks_transactions_and_estimates_are_read() {
+    let (_directory, node) = start();
+    let client = node.client();
+    let info = client.chain_info().unwrap();
+    assert_eq!((info.network, info.height, info.catching_up), (Network::Regtest, 101, false));
+    let address = node.outside_address().unwrap();
+    let txid = node.pay(&address, 12_345).unwrap();
+    assert_eq!(client.mempool().unwrap(), [txid]);
+    let transaction = client.transaction(&txid).unwrap();
+    assert_eq!(transaction.compute_txid(), txid);
+    assert_eq!(client.broadcast(&transaction).unwrap(), txid, "handing it in again is no error");
+    let vout = transaction.output.iter().position(|output| output.value.to_sat() == 12_345).unwrap();
+    let outpoint = bitcoin::OutPoint::new(txid, u32::try_from(vout).unwrap());
+    assert_eq!(client.unspent(&outpoint).unwrap().unwrap().value.to_sat(), 12_345);
+    assert_eq!(client.estimate_fee(6).unwrap(), None, "too little to go by");
+    node.mine(1).unwrap();
+    let tip = client.block(&client.block_hash(102).unwrap()).unwrap();
+    assert!(tip.txdata.iter().any(|inside| inside.compute_txid() == txid));
+    assert_eq!(client.broadcast(&transaction).unwrap(), txid, "nor when it is confirmed");
+    assert!(matches!(client.block_hash(103), Err(NodeError::Refused { code: -8, .. })));
+    let missing = "00".repeat(32).parse().unwrap();
+    assert!(matches!(client.transaction(&missing), Err(NodeError::Unknown(_))));
+}
+
+#[test]
+fn reorganizations_are_undone_up_to_the_limit_and_no_further() {
+    let (_directory, node) = start();
+    let client = node.client();
+    let mut known = Vec::new();
+    assert_eq!(follow(client, &mut known, 6), Ok(0));
+    assert_eq!(known.len(), 102);
+    let left = known.get(99).unwrap().hash;
+    invalidate(client, &left);
+    assert_eq!(follow(client, &mut known, 6), Ok(0), "a node that is behind on our chain undoes nothing");
+    node.mine(2).unwrap();
+    assert_eq!(follow(client, &mut known, 6), Ok(3), "a branch does, and blocks above its tip are left too");
+    assert_eq!(known.len(), 101);
+    node.mine(3).unwrap();
+    assert_eq!(follow(client, &mut known, 6), Ok(0));
+    // The first chain comes back and is longer again only once it grows.
+    client.call("reconsiderblock", json!([left.to_string()])).unwrap();
+    assert_eq!(follow(client, &mut known, 6), Ok(0));
+    let deep = known.get(90).unwrap().hash;
+    invalidate(client, &deep);
+    node.mine(1).unwrap();
+    let before = known.clone();
+    assert_eq!(follow(client, &mut known, 6), Err(Step::TooDeep { depth: 7 }));
+    assert_eq!(known, before, "nothing is undone half way");
+}
+
+#[test]
+fn a_node_that_goes_away_is_named_and_found_again() {
+    let (_directory, mut node) = start();
+    let client = node.client().clone();
+    let mut known = Vec::new();
+    follow(&client, &mut known, 6).unwrap();
+    node.stop().unwrap();
+    let error = next_step(&client, &known, 6).unwrap_err();
+    assert!(error.retry(), "{error}");
+    node.restart().unwrap();
+    node.mine(1).unwrap();
+    assert_eq!(follow(&client, &mut known, 6), Ok(0));
+    assert_eq!(known.len(), 103);
+    let wrong = Client::new("http://127.0.0.1:1", "/nonexistent".into());
+    assert!(matches!(wrong.chain_info(), Err(NodeError::NoCookie(_))));
+}

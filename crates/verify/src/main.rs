@@ -1,0 +1,93 @@
+//! `claviger-verify`: what an approver or auditor runs on their own machine. It asks no server; it reads what it is given.
+
+mod address;
+mod approvals;
+mod instruction;
+mod report;
+mod transaction;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use report::Report;
+
+/// Reads instructions, transactions and approvals by itself, so that no screen has to be believed.
+///
+/// Ends with 0 when everything holds, with 1 when something does not, with 2 when it was called wrongly.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what an instruction says: its sentence, its six words, its digest.
+    Instruction {
+        /// The instruction in its canonical form.
+        file: PathBuf,
+        /// Write the text to sign (the digest and a line feed) to this file.
+        #[arg(long)]
+        text_to_sign: Option<PathBuf>,
+    },
+    /// Count the approvals of an instruction by the charter.
+    Approvals {
+        /// The charter.
+        #[arg(long)]
+        charter: PathBuf,
+        /// The instruction.
+        #[arg(long)]
+        instruction: PathBuf,
+        /// A signature, as OPERATOR=FILE; once for each.
+        #[arg(long = "approval", value_name = "OPERATOR=FILE")]
+        approvals: Vec<String>,
+    },
+    /// Show what a transaction really does, and whether that is what the instructions say.
+    Transaction {
+        /// The charter.
+        #[arg(long)]
+        charter: PathBuf,
+        /// The transaction as a PSBT, in hexadecimal digits.
+        #[arg(long)]
+        psbt: PathBuf,
+        /// An instruction; once for each that the transaction carries out.
+        #[arg(long = "instruction", required = true)]
+        instructions: Vec<PathBuf>,
+    },
+    /// Check that an address belongs to a wallet.
+    Address {
+        /// The charter.
+        #[arg(long)]
+        charter: PathBuf,
+        /// The wallet's name.
+        #[arg(long)]
+        wallet: String,
+        /// Index of the address in the receiving branch.
+        #[arg(long)]
+        index: u32,
+        /// The address.
+        address: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Instruction { file, text_to_sign } => instruction::run(&file, text_to_sign.as_deref()),
+        Command::Approvals { charter, instruction, approvals } => approvals::run(&charter, &instruction, &approvals),
+        Command::Transaction { charter, psbt, instructions } => transaction::run(&charter, &psbt, &instructions),
+        Command::Address { charter, wallet, index, address } => address::run(&charter, &wallet, index, &address),
+    };
+    let report = outcome.unwrap_or_else(Report::refused);
+    if arguments.json {
+        println!("{}", report.json())
+    } else {
+        println!("{}", report.text())
+    }
+    if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,231 @@
+//! The real program, on files, as an approver uses it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, failing here is the test failing")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use bitcoin::absolute::LockTime;
+use bitcoin::bip32::{DerivationPath, Xpriv, Xpub};
+use bitcoin::secp256k1::Secp256k1;
+use bitcoin::transaction::Version;
+use bitcoin::{NetworkKind, Transaction, TxOut};
+use chains::bitcoin::{Branch, Change, Input, Payment, WalletDescriptor, generate, parse_address};
+use policy::{
+    Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, SignerIdentity, Tier, Wallet, WalletClass,
+};
+use types::{Amount, Asset, Body, Instruction, Network};
+
+const OUTSIDE: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+
+struct Desk {
+    directory: tempfile::TempDir,
+    wallet: WalletDescriptor,
+    instruction: Instruction,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let directory = tempfile::tempdir().unwrap();
+        let text = descriptor();
+        let wallet = WalletDescriptor::parse(&text, Network::Regtest).unwrap();
+        let operators = [("olga", "north"), ("omar", "south")].map(|(id, organisation)| Operator {
+            id: id.parse().unwrap(),
+            name: format!("Operator {id}"),
+            organisation: organisation.to_owned(),
+            approver: true,
+            keys: vec![keygen(directory.path(), id)],
+        });
+        let two = Quorum { people: 2, organisations: 2 };
+        let charter = Charter {
+            version: 1,
+            previous: None,
+            network: Network::Regtest,
+            operators: operators.to_vec(),
+            customers: vec![],
+            signers: vec![SignerIdentity { id: "s1".parse().unwrap(), journal_key: [1; 32] }],
+            wallets: vec![Wallet {
+                id: "hot".parse().unwrap(),
+                asset: Asset::Bitcoin(Network::Regtest),
+                class: WalletClass::Hot,
+                descriptor: text,
+                gap_limit: 20,
+            }],
+            tiers: vec![Tier {
+                name: "quorum".to_owned(),
+                wallet: "hot".parse().unwrap(),
+                kind: PaymentKind::CustomerWithdrawal,
+                amount_max: Amount::from_sats(1_000_000),
+                windows: vec![],
+                quorum: two,
+                destinations: Destinations::Any,
+                customer_signature: true,
+            }],
+            totals: vec![],
+            allow_list: vec![],
+            fee: FeeCaps { sats_max: 10_000, sats_per_kvb_max: 100_000 },
+            charter_quorum: two,
+            release_quorum: two,
+            clock_step_seconds_max: 3600,
+            instruction_seconds_max: 86_400,
+        };
+        let instruction = Instruction {
+            id: "wd-1".parse().unwrap(),
+            created: "2026-01-01T00:00:00Z".parse().unwrap(),
+            expires: "2026-01-01T01:00:00Z".parse().unwrap(),
+            charter: 1,
+            body: Body::CustomerWithdrawal(types::Payment {
+                customer: "alice".parse().unwrap(),
+                asset: Asset::Bitcoin(Network::Regtest),
+                wallet: "hot".parse().unwrap(),
+                destination: OUTSIDE.to_owned(),
+                amount: Amount::from_sats(150_000),
+                fee_max: Amount::from_sats(2_000),
+            }),
+        };
+        let desk = Desk { directory, wallet, instruction };
+        desk.write("charter.json", &charter.to_bytes());
+        desk.write("instruction.json", &desk.instruction.canonical());
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Runs the program in the desk's directory; code and text.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output: Output = Command::new(env!("CARGO_BIN_EXE_claviger-verify"))
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// What stock ssh-keygen makes of the text that the program wrote.
+    fn sign(&self, operator: &str) -> String {
+        let text = self.path(&format!("{operator}.txt"));
+        std::fs::copy(self.path("text"), &text).unwrap();
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-Y", "sign", "-n", "claviger-approval", "-f"]).arg(self.path(operator)).arg(text);
+        assert!(command.status().unwrap().success());
+        format!("{operator}={operator}.txt.sig")
+    }
+
+    fn psbt(&self, sats: u64, fee: u64) -> String {
+        let script_pubkey = self.wallet.derive(Branch::Receive, 3).unwrap().script_pubkey;
+        let output = vec![TxOut { value: bitcoin::Amount::from_sat(500_000), script_pubkey }];
+        let previous = Transaction { version: Version::TWO, lock_time: LockTime::ZERO, input: vec![], output };
+        let inputs = [Input { previous, vout: 0, branch: Branch::Receive, index: 3 }];
+        let payments = [Payment { script: parse_address(OUTSIDE, Network::Regtest).unwrap(), sats }];
+        let change = Some(Change { index: 2, sats: 500_000 - sats - fee });
+        hex::encode(generate(&self.wallet, &inputs, &payments, change, 0, 100).unwrap().serialize())
+    }
+}
+
+fn descriptor() -> String {
+    let secp = Secp256k1::new();
+    let path: DerivationPath = "m/48'/1'/0'/2'".parse().unwrap();
+    let key = |seed: u8| {
+        let master = Xpriv::new_master(NetworkKind::Test, &[seed; 32]).unwrap();
+        let account = master.derive_priv(&secp, &path).unwrap();
+        format!("[{}/48'/1'/0'/2']{}/<0;1>/*", master.fingerprint(&secp), Xpub::from_priv(&secp, &account))
+    };
+    format!("wsh(sortedmulti(2,{},{},{}))", key(1), key(2), key(3))
+}
+
+fn keygen(directory: &Path, name: &str) -> String {
+    let path = directory.join(name);
+    let status =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path).status();
+    assert!(status.expect("ssh-keygen is needed: install the package openssh-client").success());
+    std::fs::read_to_string(path.with_extension("pub")).unwrap().trim().to_owned()
+}
+
+#[test]
+fn an_approver_reads_signs_and_counts() {
+    let desk = Desk::new();
+    let (code, text) = desk.run(&["instruction", "instruction.json", "--text-to-sign", "text"]);
+    assert_eq!(code, Some(0), "{text}");
+    for part in [
+        "Pay 0.00150000 test BTC for customer alice",
+        "bcrt 1qw5 08d6",
+        "words",
+        "ssh-keygen -Y sign -n claviger-approval",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(text.contains(&types::words(&desk.instruction.digest()).join(" ")));
+    let (olga, omar) = (desk.sign("olga"), desk.sign("omar"));
+    let count = |approvals: &[&str]| {
+        let mut arguments = vec!["approvals", "--charter", "charter.json", "--instruction", "instruction.json"];
+        approvals.iter().for_each(|approval| arguments.extend(["--approval", approval]));
+        desk.run(&arguments)
+    };
+    let (code, text) = count(&[&olga, &omar]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("tier quorum") && text.contains("olga (Operator olga)") && text.ends_with("holds\n"),
+        "{text}"
+    );
+    assert_eq!(count(&[&olga]).0, Some(1));
+    let (code, text) = count(&[&olga, &omar, &olga]);
+    assert_eq!((code, text.contains("counted already")), (Some(1), true), "{text}");
+    desk.write("instruction.json", &{
+        let mut edited = desk.instruction.clone();
+        edited.id = "wd-2".parse().unwrap();
+        edited.canonical()
+    });
+    let (code, text) = count(&[&olga, &omar]);
+    assert_eq!((code, text.contains("not over this instruction")), (Some(1), true), "{text}");
+}
+
+#[test]
+fn t02_a_transaction_that_does_something_else_is_shown_to_an_approver() {
+    let desk = Desk::new();
+    let check = |psbt: String| {
+        desk.write("psbt", psbt.as_bytes());
+        desk.run(&["transaction", "--charter", "charter.json", "--psbt", "psbt", "--instruction", "instruction.json"])
+    };
+    let (code, text) = check(desk.psbt(150_000, 1_000));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("349000 sat to our change address 2"), "{text}");
+    let (code, text) = check(desk.psbt(150_001, 1_000));
+    assert_eq!((code, text.contains("foreign-output")), (Some(1), true), "{text}");
+    let (code, text) = check(desk.psbt(150_000, 3_000));
+    assert_eq!((code, text.contains("more than wd-1 allows")), (Some(1), true), "{text}");
+    let (code, text) = check(desk.psbt(150_000, 20_000));
+    assert_eq!((code, text.contains("fee-cap")), (Some(1), true), "{text}");
+    let (code, text) = check("zz".to_owned());
+    assert_eq!((code, text.contains("psbt")), (Some(1), true), "{text}");
+}
+
+#[test]
+fn addresses_are_derived_again() {
+    let desk = Desk::new();
+    let address = desk.wallet.derive(Branch::Receive, 7).unwrap().address;
+    let check = |index: &str, address: &str| {
+        desk.run(&["--json", "address", "--charter", "charter.json", "--wallet", "hot", "--index", index, address])
+    };
+    let (code, text) = check("7", &address);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, report.get("holds")), (Some(0), Some(&true.into())), "{text}");
+    assert_eq!(check("8", &address).0, Some(1));
+    let (code, text) = check("7", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4");
+    assert_eq!((code, text.contains("regtest")), (Some(1), true), "{text}");
+}
+
+#[test]
+fn bad_files_are_named() {
+    let desk = Desk::new();
+    let (code, text) = desk.run(&["instruction", "nothing.json"]);
+    assert_eq!((code, text.contains("nothing.json")), (Some(1), true), "{text}");
+    desk.write("spaced.json", b"{ }");
+    let (code, text) = desk.run(&["instruction", "spaced.json"]);
+    assert_eq!((code, text.contains("canonical")), (Some(1), true), "{text}");
+    assert_eq!(desk.run(&["instruction"]).0, Some(2));
+}
