@@ -119,6 +119,20 @@ impl WalletDescriptor {
         self.threshold
     }
 
+    /// Weight of the witness of one input at most: count of elements, the empty one that CHECKMULTISIG takes, signatures of 72
+    /// bytes with length and hash type, and the script behind its length.
+    pub fn witness_weight(&self) -> u64 {
+        let [signatures, keys] =
+            [self.threshold, self.keys.len()].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
+        let script = 3 + keys.saturating_mul(34);
+        1 + 1 + signatures.saturating_mul(74) + 3 + script
+    }
+
+    /// Weight of one signed input at most: outpoint, empty script, sequence, and the witness.
+    pub fn input_weight(&self) -> u64 {
+        4 * (36 + 1 + 4) + self.witness_weight()
+    }
+
     /// The account keys, in the descriptor's order.
     pub fn keys(&self) -> &[AccountKey] {
         &self.keys

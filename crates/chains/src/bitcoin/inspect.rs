@@ -8,6 +8,7 @@ use bitcoin::{OutPoint, ScriptBuf, Txid};
 
 use super::descriptor::{Branch, Derived, WalletDescriptor};
 use super::generate::SEQUENCE;
+use super::select::INPUTS_MAX;
 
 /// An output that an instruction asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,8 +124,6 @@ refusals! {
     /// The fee rate is over the cap.
     FeeRateCap = "fee-rate-cap", "the fee rate is over the cap";
 }
-
-const INPUTS_MAX: usize = 500;
 
 /// Reads what the transaction does and refuses everything that is not exactly `payments` plus at most one change output.
 ///
@@ -264,16 +263,9 @@ fn change_index(
     if derived.script_pubkey == *script { Ok(index) } else { Err(InspectRefusal::ForeignOutput) }
 }
 
-/// Weight of one signature in a witness: its length, 72 bytes and the hash type.
-const SIGNATURE_WEIGHT: u64 = 1 + 72 + 1;
-
 fn vbytes_signed(psbt: &Psbt, wallet: &WalletDescriptor, inputs: &[EffectInput]) -> u64 {
-    let signatures = u64::try_from(wallet.threshold()).unwrap_or(u64::MAX).saturating_mul(SIGNATURE_WEIGHT);
-    let witnesses: u64 = inputs
-        .iter()
-        // Count of elements, the empty element that CHECKMULTISIG takes, the script's length in up to three bytes.
-        .map(|input| 1 + 1 + signatures + 3 + u64::try_from(input.derived.witness_script.len()).unwrap_or(u64::MAX))
-        .fold(2, u64::saturating_add);
+    let count = u64::try_from(inputs.len()).unwrap_or(u64::MAX);
     let base = u64::try_from(psbt.unsigned_tx.base_size()).unwrap_or(u64::MAX);
-    base.saturating_mul(4).saturating_add(witnesses).div_ceil(4)
+    // Marker and flag of a transaction with witnesses.
+    base.saturating_mul(4).saturating_add(2).saturating_add(count.saturating_mul(wallet.witness_weight())).div_ceil(4)
 }

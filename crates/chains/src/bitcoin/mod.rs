@@ -5,10 +5,12 @@ mod address;
 mod descriptor;
 mod generate;
 mod inspect;
+mod select;
 mod sign;
 
 pub use address::{AddressError, parse_address};
 pub use descriptor::{AccountKey, Branch, Derived, DescriptorError, WalletDescriptor};
 pub use generate::{Change, GenerateError, Input, SEQUENCE, generate};
 pub use inspect::{Caps, ChangeOutput, EffectInput, Effects, InspectRefusal, Payment, inspect};
+pub use select::{Coin, INPUTS_MAX, SelectError, Selection, Target, fee, select};
 pub use sign::{PartialSignature, SignError, combine, finalize, sign};
