@@ -19,6 +19,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("signer-client", &["types", "signer-wire"]),
     ("node", &["types", "chains"]),
     ("verify", &["types", "policy", "chains", "audit-log"]),
+    ("claviger", &["types", "policy", "chains", "signer-wire", "signer-client", "node"]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,44 @@
+//! What the terminal shows: steps with their time, and figures in line.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
+
+use crate::Outcome;
+
+fn styled(code: &str, text: &str) -> String {
+    let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal();
+    if plain { text.to_owned() } else { format!("\x1b[{code}m{text}\x1b[0m") }
+}
+
+/// A warning that nobody overlooks.
+pub fn warning(text: &str) {
+    println!("{}\n", styled("1;33", text));
+}
+
+/// A chapter of the story.
+pub fn chapter(text: &str) {
+    println!("\n{}", styled("1", text));
+}
+
+/// A fact with its name.
+pub fn fact(name: &str, value: impl std::fmt::Display) {
+    println!("    {name:12} {value}");
+}
+
+/// Something that every signer refused, as it should be, with the rule's name.
+pub fn refused(what: &str, codes: &str) {
+    println!("  {} {what} {}", styled("32", "✓ refused:"), styled("2", &format!("({codes})")));
+}
+
+/// Does a step and shows how long it took.
+pub fn step<T>(name: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    let start = Instant::now();
+    if std::io::stdout().is_terminal() {
+        print!("  … {name}\r");
+        let _ = std::io::stdout().flush();
+    }
+    let outcome = work();
+    let mark = if outcome.is_ok() { styled("32", "✓") } else { styled("31", "✗") };
+    println!("  {mark} {name} {}", styled("2", &format!("({} ms)", start.elapsed().as_millis())));
+    outcome
+}

@@ -1,0 +1,48 @@
+//! The story of the README, played by the real programs on a real chain.
+#![allow(clippy::unwrap_used, reason = "in a test, failing here is the test failing")]
+
+use std::process::{Command, Stdio};
+
+fn claviger(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_claviger")).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (output.status.success(), text)
+}
+
+#[test]
+fn the_tour_ends_equal_to_the_satoshi_and_every_attack_is_refused() {
+    let (done, text) = claviger(&["dev", "--tour"]);
+    assert!(done, "{text}");
+    assert!(text.contains("NOT FOR PRODUCTION"), "{text}");
+    assert!(text.contains("equal to the satoshi"), "{text}");
+    for rule in ["customer-signature", "foreign-output", "approvals-missing", "fee-rate-cap", "signed-once"] {
+        assert!(text.contains(&format!("({rule}")), "{rule} in {text}");
+    }
+    let txids = text.lines().filter_map(|line| line.split_whitespace().last());
+    assert_eq!(
+        txids.filter(|word| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())).count(),
+        5,
+        "{text}"
+    );
+}
+
+#[test]
+fn a_development_house_refuses_coins_of_value_and_a_directory_that_exists() {
+    for network in ["bitcoin", "testnet4", "signet"] {
+        let (done, text) = claviger(&["dev", "--network", network]);
+        assert!(!done && text.contains("regtest only"), "{text}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (done, text) = claviger(&["dev", "--data", directory.path().to_str().unwrap()]);
+    assert!(!done && text.contains("exists"), "{text}");
+}
+
+#[test]
+fn without_the_tour_it_stays_up_until_its_input_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("house");
+    let (done, text) = claviger(&["dev", "--data", data.to_str().unwrap()]);
+    assert!(done, "{text}");
+    assert!(text.contains("signer s3") && text.contains("127.0.0.1:") && text.contains("wsh(sortedmulti(2,"), "{text}");
+    assert!(data.join("charter.json").is_file());
+}
