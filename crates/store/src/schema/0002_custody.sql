@@ -1,0 +1,1 @@
+CREATE TABLE custody_placeholder (id {KEY} PRIMARY KEY);
