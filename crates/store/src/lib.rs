@@ -4,6 +4,7 @@
 //! no private key is ever in it. Whoever writes here as they like can confuse people and stop service, and moves nothing
 //! beyond the automatic tier's limit.
 
+mod custody;
 mod engine;
 mod error;
 mod journal;
@@ -13,6 +14,10 @@ mod store;
 mod verify;
 mod writer;
 
+pub use custody::{
+    AddressRow, AlarmRow, ApprovalRow, AuditRow, CoinRow, CoinState, DepositRow, EventRow, Origin, Page, PaymentRow,
+    TransactionRow, TransactionState,
+};
 pub use engine::{Location, Row, Value};
 pub use error::{CommitError, StoreError};
 pub use store::{Balance, Event, Move, Posting, Statement, Store};
