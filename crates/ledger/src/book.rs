@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use types::{Amount, Moment};
 
@@ -26,7 +26,7 @@ pub struct Mark(usize);
 /// One change, with what was there before.
 #[derive(Debug)]
 enum Undo {
-    Applied { seq: u64, highest: TransferId },
+    Applied(TransferId),
     Account { id: AccountId, before: Account },
     HoldOpened(TransferId),
     HoldEnded(TransferId, Hold),
@@ -39,14 +39,54 @@ pub struct Book {
     accounts: Vec<Account>,
     holds: HashMap<TransferId, Hold>,
     seq: u64,
-    highest: TransferId,
+    names: Names,
     undo: Vec<Undo>,
 }
 
+/// Which names are certainly new. Names grow with time, if not strictly: above the floor, every name that was used is here.
+#[derive(Debug, Default)]
+struct Names {
+    floor: TransferId,
+    highest: TransferId,
+    older: HashSet<TransferId>,
+    newer: HashSet<TransferId>,
+    /// The highest name when `newer` was begun.
+    begun: TransferId,
+}
+
+/// Names in one generation; two are kept.
+const NAMES_MAX: usize = 500_000;
+
+impl Names {
+    fn above(floor: TransferId) -> Names {
+        Names { floor, highest: floor, begun: floor, ..Names::default() }
+    }
+
+    fn may_be_known(&self, id: TransferId) -> bool {
+        id <= self.floor || self.newer.contains(&id) || self.older.contains(&id)
+    }
+
+    fn add(&mut self, id: TransferId) {
+        if self.newer.len() >= NAMES_MAX {
+            self.floor = self.begun;
+            self.begun = self.highest;
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.highest = self.highest.max(id);
+        self.newer.insert(id);
+    }
+
+    fn forget(&mut self, id: TransferId) {
+        self.newer.remove(&id);
+        self.older.remove(&id);
+    }
+}
+
 impl Book {
-    /// A book as it was stored: `seq` and `highest` are those of the newest record that the accounts include.
-    pub fn restore(accounts: Vec<Account>, holds: HashMap<TransferId, Hold>, seq: u64, highest: TransferId) -> Book {
-        Book { accounts, holds, seq, highest, undo: Vec::new() }
+    /// A book as it was stored; records that are newer than its accounts are to be replayed, then [`Book::resume`] says where
+    /// the journal ends.
+    pub fn restore(accounts: Vec<Account>, holds: HashMap<TransferId, Hold>) -> Book {
+        Book { accounts, holds, ..Book::default() }
     }
 
     /// Opens an account; its name is the next number.
@@ -86,10 +126,10 @@ impl Book {
         self.seq
     }
 
-    /// Whether a name may have been used before: the caller then looks it up in the journal. New names are higher than all
-    /// before, so this is rare.
+    /// Whether a name may have been used before: the caller then looks it up in the journal. Names grow with time, so this is
+    /// rare.
     pub fn may_be_known(&self, id: TransferId) -> bool {
-        id <= self.highest
+        self.names.may_be_known(id)
     }
 
     /// Writes one transfer, or refuses and changes nothing. `known` is what the journal has under this name, asked for
@@ -144,9 +184,9 @@ impl Book {
             debit_after: posted(&debit_after),
             credit_after: posted(&credit_after),
         };
-        self.undo.push(Undo::Applied { seq: self.seq, highest: self.highest });
+        self.undo.push(Undo::Applied(transfer.id));
         self.seq = seq;
-        self.highest = self.highest.max(transfer.id);
+        self.names.add(transfer.id);
         self.write(transfer.debit, debit, Account { last: seq, ..debit_after });
         self.write(transfer.credit, credit, Account { last: seq, ..credit_after });
         if let Some((id, hold)) = hold {
@@ -210,7 +250,7 @@ impl Book {
             }
         }
         self.seq = self.seq.max(record.seq);
-        self.highest = self.highest.max(transfer.id);
+        self.names.add(transfer.id);
         self.undo.clear();
         Ok(())
     }
@@ -218,7 +258,7 @@ impl Book {
     /// Says where the journal ends, and the highest name in it, after the newest records were replayed.
     pub fn resume(&mut self, seq: u64, highest: TransferId) {
         self.seq = self.seq.max(seq);
-        self.highest = self.highest.max(highest);
+        self.names = Names::above(highest);
     }
 
     /// The point at which the book is now.
@@ -230,9 +270,9 @@ impl Book {
     pub fn undo_to(&mut self, mark: Mark) {
         while self.undo.len() > mark.0 {
             match self.undo.pop() {
-                Some(Undo::Applied { seq, highest }) => {
-                    self.seq = seq;
-                    self.highest = highest;
+                Some(Undo::Applied(id)) => {
+                    self.seq -= 1;
+                    self.names.forget(id);
                 }
                 Some(Undo::Account { id, before }) => {
                     if let Some(slot) = usize::try_from(id.0).ok().and_then(|place| self.accounts.get_mut(place)) {

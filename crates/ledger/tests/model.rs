@@ -186,7 +186,7 @@ fn replay(records: &[Record], end: &Book) {
         let id = AccountId(number);
         stored.get(&id).copied().unwrap_or(*fresh.account(id).unwrap())
     };
-    let mut late = Book::restore((0..7).map(account).collect(), HashMap::new(), 0, TransferId(0));
+    let mut late = Book::restore((0..7).map(account).collect(), HashMap::new());
     for record in records {
         late.replay(record).unwrap();
     }

@@ -10,6 +10,7 @@
 )]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger::{AccountId, Kind, Rules, Transfer, TransferId};
@@ -229,14 +230,15 @@ async fn engine(name: &str, url: &str, options: &Options) {
 async fn in_flight(store: &Store, options: &Options, next: u128) -> Figure {
     let start = Instant::now();
     let seconds = options.seconds;
+    let names = Arc::new(std::sync::atomic::AtomicU64::new(1));
     let caller = |number: u32| {
         let store = store.clone();
+        let names = Arc::clone(&names);
         let accounts = options.accounts;
         async move {
             let (mut done, mut slowest) = (0usize, Duration::ZERO);
-            let mut id = next + (u128::from(number) << 64);
             while start.elapsed().as_secs_f64() < seconds {
-                id += 1;
+                let id = next + u128::from(names.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
                 let (debit, credit) = (AccountId(number % accounts), AccountId((number + 1) % accounts));
                 let transfer =
                     Transfer { id: TransferId(id), debit, credit, amount: Amount::from_units(1), kind: Kind::Plain };

@@ -156,19 +156,36 @@ pub(crate) async fn flush(
     for id in ended {
         connection.run("DELETE FROM holds WHERE id = $1", &[Value::Bytes(id.0.to_be_bytes().to_vec())]).await?;
     }
-    for (id, hold) in opened {
-        let values = [
-            Value::Bytes(id.0.to_be_bytes().to_vec()),
-            Value::Int(hold.debit.0.into()),
-            Value::Int(hold.credit.0.into()),
-            hold.amount.into(),
-            Value::Int(int(hold.seq)),
-        ];
-        let sql =
-            "INSERT INTO holds (id, debit, credit, amount, seq) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        connection.run(sql, &values).await?;
+    if opened.is_empty() { Ok(()) } else { store_holds(connection, opened).await }
+}
+
+async fn store_holds(connection: &mut Connection, opened: &[(TransferId, Hold)]) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(connection) => {
+            let mut values = Vec::with_capacity(opened.len() * 5);
+            for (id, hold) in opened {
+                values.push(Value::Bytes(id.0.to_be_bytes().to_vec()));
+                values.extend([Value::Int(hold.debit.0.into()), Value::Int(hold.credit.0.into())]);
+                values.extend([hold.amount.into(), Value::Int(int(hold.seq))]);
+            }
+            in_chunks(connection, "INSERT OR IGNORE INTO holds (id, debit, credit, amount, seq)", 5, values).await
+        }
+        Connection::Postgres(connection) => {
+            sqlx::query(
+                "INSERT INTO holds (id, debit, credit, amount, seq)
+                 SELECT * FROM UNNEST($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[])
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(opened.iter().map(|(id, _)| id.0.to_be_bytes().to_vec()).collect::<Vec<_>>())
+            .bind(opened.iter().map(|(_, hold)| i64::from(hold.debit.0)).collect::<Vec<_>>())
+            .bind(opened.iter().map(|(_, hold)| i64::from(hold.credit.0)).collect::<Vec<_>>())
+            .bind(opened.iter().map(|(_, hold)| hold.amount.to_be_bytes().to_vec()).collect::<Vec<_>>())
+            .bind(opened.iter().map(|(_, hold)| int(hold.seq)).collect::<Vec<_>>())
+            .execute(connection)
+            .await?;
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 async fn flush_balances(connection: &mut Connection, accounts: &[(AccountId, Account)]) -> Result<(), StoreError> {

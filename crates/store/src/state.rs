@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use ledger::{Account, AccountId, Book, Hold, Record, SEAL_GENESIS, TransferId, seal};
 use types::Digest;
 
-use crate::engine::{Connection, Value};
+use crate::engine::Connection;
 use crate::error::StoreError;
 use crate::journal;
 
@@ -29,6 +29,26 @@ pub(crate) struct State {
     waiting: HashSet<Dirty>,
     /// Holds that have a row.
     stored_holds: HashSet<TransferId>,
+    /// Ends of batches with their seals, from the one before the oldest record that is not stored behind.
+    behind: VecDeque<(u64, Digest)>,
+    /// Records that a restart may have to replay.
+    replay_max: u64,
+}
+
+/// The row that says where the books end.
+pub(crate) struct Fence {
+    pub(crate) seq: u64,
+    pub(crate) seal: Digest,
+    replay_from: u64,
+    replay_seal: Digest,
+}
+
+impl Fence {
+    pub(crate) async fn load(connection: &mut Connection) -> Result<Fence, StoreError> {
+        let mut rows = connection.fetch("SELECT seq, seal, replay_from, replay_seal FROM fence", &[]).await?;
+        let row = rows.first_mut().ok_or_else(|| StoreError::Corrupt("the fence is missing".to_owned()))?;
+        Ok(Fence { seq: row.count()?, seal: row.parse()?, replay_from: row.count()?, replay_seal: row.parse()? })
+    }
 }
 
 /// What one commit writes behind.
@@ -44,10 +64,8 @@ const FLUSH_MAX: usize = 2_000;
 
 impl State {
     /// Loads balances, replays what is newer, and checks the seal on the way.
-    pub(crate) async fn load(connection: &mut Connection) -> Result<State, StoreError> {
-        let mut rows = connection.fetch("SELECT seq, replay_from FROM fence", &[]).await?;
-        let fence = rows.first_mut().ok_or_else(|| StoreError::Corrupt("no fence".to_owned()))?;
-        let (seq, replay_from): (u64, u64) = (fence.count()?, fence.count()?);
+    pub(crate) async fn load(connection: &mut Connection, replay_max: u64) -> Result<State, StoreError> {
+        let fence = Fence::load(connection).await?;
         let stored = journal::load_accounts(connection).await?;
         let holds = journal::load_holds(connection).await?;
         let stored_holds = holds.keys().copied().collect();
@@ -61,7 +79,7 @@ impl State {
             assets.insert(row.text()?, id);
         }
         let mut state = State {
-            book: Book::restore(accounts, holds, 0, TransferId(0)),
+            book: Book::restore(accounts, holds),
             names,
             assets,
             seal: SEAL_GENESIS,
@@ -71,22 +89,19 @@ impl State {
             dirty: VecDeque::new(),
             waiting: HashSet::new(),
             stored_holds,
+            behind: VecDeque::new(),
+            replay_max,
         };
-        state.replay(connection, replay_from, seq).await?;
+        state.replay(connection, &fence).await?;
         state.ends(connection).await?;
         Ok(state)
     }
 
-    async fn replay(&mut self, connection: &mut Connection, replay_from: u64, end: u64) -> Result<(), StoreError> {
-        // The newest seal before the records that are replayed is where the chain is taken up.
-        let sql = "SELECT seq, hash FROM seals WHERE seq < $1 ORDER BY seq DESC LIMIT 1";
-        let from = Value::Int(i64::try_from(replay_from).unwrap_or(i64::MAX));
-        let mut next = 1;
-        if let Some(row) = connection.fetch(sql, &[from]).await?.first_mut() {
-            next = row.count::<u64>()? + 1;
-            self.seal = row.digest()?;
-        }
-        while next <= end {
+    async fn replay(&mut self, connection: &mut Connection, fence: &Fence) -> Result<(), StoreError> {
+        self.seal = fence.replay_seal;
+        self.behind.push_back((fence.replay_from.saturating_sub(1), fence.replay_seal));
+        let mut next = fence.replay_from;
+        while next <= fence.seq {
             let records = journal::load_records(connection, next).await?;
             if records.is_empty() {
                 return Err(StoreError::Corrupt(format!("record {next} is missing")));
@@ -97,24 +112,22 @@ impl State {
                 }
                 self.seal = seal(&self.seal, &record);
                 self.book.replay(&record).map_err(|error| StoreError::Corrupt(format!("record {next}: {error}")))?;
-                if record.seq >= replay_from {
-                    self.touch(&record);
-                }
+                self.touch(&record);
                 next += 1;
             }
         }
-        let mut rows = connection.fetch("SELECT seq, hash FROM seals ORDER BY seq DESC LIMIT 1", &[]).await?;
-        let newest =
-            rows.first_mut().map(|row| Ok::<_, StoreError>((row.count::<u64>()?, row.digest()?))).transpose()?;
-        if newest.unwrap_or((0, SEAL_GENESIS)) != (end, self.seal) {
-            return Err(StoreError::Seal(end));
+        if self.seal != fence.seal {
+            return Err(StoreError::Seal(fence.seq));
         }
         let mut rows = connection.fetch("SELECT id FROM journal ORDER BY id DESC LIMIT 1", &[]).await?;
-        if let Some(row) = rows.first_mut() {
-            let bytes = <[u8; 16]>::try_from(row.bytes()?.as_slice());
-            let highest = bytes.map_err(|_| StoreError::Corrupt("a transfer's name has 16 bytes".to_owned()))?;
-            self.book.resume(end, TransferId(u128::from_be_bytes(highest)));
-        }
+        let highest = match rows.first_mut() {
+            Some(row) => {
+                let bytes = <[u8; 16]>::try_from(row.bytes()?.as_slice());
+                bytes.map(u128::from_be_bytes).map_err(|_| StoreError::Corrupt("a name has 16 bytes".to_owned()))?
+            }
+            None => 0,
+        };
+        self.book.resume(fence.seq, TransferId(highest));
         Ok(())
     }
 
@@ -154,8 +167,10 @@ impl State {
     pub(crate) fn take_flush(&mut self) -> Flush {
         let mut flush = Flush { accounts: vec![], opened: vec![], ended: vec![], items: 0 };
         while flush.items < FLUSH_MAX
-            && let Some((_, what)) = self.dirty.pop_front()
+            && let Some((seq, what)) = self.dirty.front().copied()
+            && seq.saturating_add(self.replay_max) < self.book.seq()
         {
+            self.dirty.pop_front();
             self.waiting.remove(&what);
             flush.items += 1;
             match what {
@@ -174,8 +189,17 @@ impl State {
         flush
     }
 
-    /// The first record that a restart has to replay.
-    pub(crate) fn replay_from(&self) -> u64 {
-        self.dirty.front().map_or(self.book.seq() + 1, |(seq, _)| *seq)
+    /// Notes the end of a batch; from where a restart has to replay now, and the seal before it.
+    pub(crate) fn end_batch(&mut self) -> (u64, Digest) {
+        let seq = self.book.seq();
+        if self.behind.back().is_none_or(|(last, _)| *last < seq) {
+            self.behind.push_back((seq, self.seal));
+        }
+        let oldest = self.dirty.front().map_or(seq + 1, |(seq, _)| *seq);
+        // The newest end of a batch before that record.
+        while self.behind.get(1).is_some_and(|(end, _)| *end < oldest) {
+            self.behind.pop_front();
+        }
+        self.behind.front().map_or((1, SEAL_GENESIS), |(end, seal)| (end + 1, *seal))
     }
 }

@@ -123,6 +123,8 @@ pub struct Store {
     writer: mpsc::Sender<Work>,
 }
 
+/// Records that a restart may have to replay: what is touched again within them is written once, and most holds never.
+const REPLAY_MAX: u64 = 100_000;
 /// Requests that wait for the writer before others have to wait to be let in.
 const QUEUE: usize = 16_384;
 
@@ -130,12 +132,17 @@ impl Store {
     /// Opens the database, brings its schema up to date, takes over its writing from whoever had it, and loads the books.
     /// Must be called within a tokio runtime.
     pub async fn open(location: &str) -> Result<Store, StoreError> {
+        Store::open_with(location, REPLAY_MAX).await
+    }
+
+    /// The same with another number of records that a restart may have to replay.
+    pub async fn open_with(location: &str, replay_max: u64) -> Result<Store, StoreError> {
         let location = Arc::new(Location::parse(location)?);
         let mut connection = location.connect().await?;
         schema::migrate(&mut connection, &location).await?;
         let pool = location.pool().await?;
         let (writer, requests) = mpsc::channel(QUEUE);
-        writer::start(Arc::clone(&location), connection, requests).await?;
+        writer::start(Arc::clone(&location), connection, requests, replay_max).await?;
         Ok(Store { location, pool, writer })
     }
 

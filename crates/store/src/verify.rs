@@ -1,10 +1,14 @@
 //! The books, read from the first record to the last and compared with everything that is derived from them.
 
-use ledger::{Account, Book, SEAL_GENESIS, seal};
+use std::collections::HashMap;
 
-use crate::engine::{Connection, Value};
+use ledger::{Account, Book, SEAL_GENESIS, seal};
+use types::Digest;
+
+use crate::engine::Connection;
 use crate::error::StoreError;
 use crate::journal;
+use crate::state::Fence;
 use crate::store::Balance;
 
 pub(crate) async fn books(connection: &mut Connection, now: &[Balance]) -> Result<u64, StoreError> {
@@ -15,35 +19,26 @@ pub(crate) async fn books(connection: &mut Connection, now: &[Balance]) -> Resul
     }
     // What was committed after the balances were taken is none of their business.
     let end = now.iter().map(|balance| balance.account.last).max().unwrap_or(0);
+    let mut sealed = seals(connection).await?;
+    let fence = Fence::load(connection).await?;
+    sealed.insert(fence.seq, fence.seal);
     let mut hash = SEAL_GENESIS;
     let mut next = 1;
     while next <= end {
         let records = journal::load_records(connection, next).await?;
-        let Some(last) = records.last().map(|record| record.seq) else {
+        if records.is_empty() {
             return Err(StoreError::Corrupt(format!("record {next} is missing")));
-        };
-        let sql = "SELECT seq, hash FROM seals WHERE seq >= $1 AND seq <= $2 ORDER BY seq";
-        let int = |seq| Value::Int(i64::try_from(seq).unwrap_or(i64::MAX));
-        let mut seals = connection.fetch(sql, &[int(next), int(last)]).await?.into_iter();
-        let mut expected = seals.next().map(|mut row| Ok::<_, StoreError>((row.count::<u64>()?, row.digest()?)));
+        }
         for record in records.iter().take_while(|record| record.seq <= end) {
             if record.seq != next {
                 return Err(StoreError::Corrupt(format!("record {next} is missing")));
             }
             hash = seal(&hash, record);
-            if let Some(Ok((seq, sealed))) = &expected
-                && *seq == record.seq
-            {
-                if *sealed != hash {
-                    return Err(StoreError::Seal(record.seq));
-                }
-                expected = seals.next().map(|mut row| Ok((row.count()?, row.digest()?)));
+            if sealed.get(&record.seq).is_some_and(|sealed| *sealed != hash) {
+                return Err(StoreError::Seal(record.seq));
             }
             book.replay(record).map_err(|error| StoreError::Corrupt(format!("record {next}: {error}")))?;
             next += 1;
-        }
-        if let Some(Err(error)) = expected {
-            return Err(error);
         }
     }
     for balance in now {
@@ -64,4 +59,17 @@ pub(crate) async fn books(connection: &mut Connection, now: &[Balance]) -> Resul
         }
     }
     Ok(end)
+}
+
+/// The seals that the audit log has, by the record at which each stands.
+async fn seals(connection: &mut Connection) -> Result<HashMap<u64, Digest>, StoreError> {
+    let sql = "SELECT subject, detail FROM audit WHERE action = 'books.sealed'";
+    let mut seals = HashMap::new();
+    for mut row in connection.fetch(sql, &[]).await? {
+        let subject = row.text()?;
+        let end = subject.rsplit_once('-').and_then(|(_, end)| end.parse().ok());
+        let end = end.ok_or_else(|| StoreError::Corrupt(format!("a seal over {subject}")))?;
+        seals.insert(end, row.parse()?);
+    }
+    Ok(seals)
 }

@@ -40,11 +40,12 @@ pub(crate) async fn start(
     location: Arc<Location>,
     mut connection: Connection,
     requests: mpsc::Receiver<Work>,
+    replay_max: u64,
 ) -> Result<(), StoreError> {
     // Whoever wrote before finds another epoch at the next commit, and stops.
     connection.run("UPDATE fence SET epoch = epoch + 1", &[]).await?;
     let epoch = epoch(&mut connection).await?;
-    let state = State::load(&mut connection).await?;
+    let state = State::load(&mut connection, replay_max).await?;
     let checkpoint = Arc::new(Checkpoint::default());
     if matches!(*location, Location::Sqlite(_)) {
         tokio::spawn(checkpoints(Arc::clone(&location), Arc::downgrade(&checkpoint)));
@@ -57,6 +58,7 @@ pub(crate) async fn start(
         fenced: false,
         checkpoint,
         behind: 0,
+        replay_max,
     };
     tokio::spawn(writer.serve(requests));
     Ok(())
@@ -72,6 +74,7 @@ struct Writer {
     checkpoint: Arc<Checkpoint>,
     /// Rows since the last checkpoint was asked for.
     behind: usize,
+    replay_max: u64,
 }
 
 /// Everything that one commit writes.
@@ -174,7 +177,7 @@ impl Writer {
         }
         let state = match self.state.take() {
             Some(state) => state,
-            None => State::load(&mut connection).await?,
+            None => State::load(&mut connection, self.replay_max).await?,
         };
         Ok((connection, state))
     }
@@ -197,8 +200,6 @@ impl Writer {
                 state.touch(record);
             }
             journal::insert(connection, &batch.records).await?;
-            let sql = "INSERT INTO seals (seq, hash) VALUES ($1, $2)";
-            connection.run(sql, &[int(last.seq), state.seal.into()]).await?;
             batch.audit.push(Draft {
                 at: last.at,
                 actor: "system".to_owned(),
@@ -223,8 +224,17 @@ impl Writer {
             let values = [int(state.outbox_seq), at.into(), event.kind.into(), event.subject.into(), event.body.into()];
             connection.run(sql, &values).await?;
         }
-        let sql = "UPDATE fence SET seq = $1, replay_from = $2 WHERE epoch = $3 AND seq = $4";
-        let values = [int(state.book.seq()), int(state.replay_from()), Value::Int(self.epoch), int(before)];
+        let (replay_from, replay_seal) = state.end_batch();
+        let sql =
+            "UPDATE fence SET seq = $1, seal = $2, replay_from = $3, replay_seal = $4 WHERE epoch = $5 AND seq = $6";
+        let values = [
+            int(state.book.seq()),
+            Value::Text(state.seal.to_string()),
+            int(replay_from),
+            Value::Text(replay_seal.to_string()),
+            Value::Int(self.epoch),
+            int(before),
+        ];
         if connection.run(sql, &values).await? != 1 {
             return Err(StoreError::Fenced);
         }

@@ -153,7 +153,7 @@ fn t07_the_journal_cannot_be_edited_unnoticed() {
         "UPDATE journal SET credit = 2, debit = 1 WHERE seq = 2",
         "DELETE FROM journal WHERE seq = 2",
         "DELETE FROM journal WHERE seq = 1",
-        "UPDATE seals SET hash = X'0000000000000000000000000000000000000000000000000000000000000000' WHERE seq = 2",
+        "UPDATE fence SET seal = '0000000000000000000000000000000000000000000000000000000000000000'",
     ];
     let sqlite = |_| Engine::Sqlite(tempfile::tempdir().unwrap());
     let postgres = Engine::Postgres(Postgres::start().unwrap());
@@ -262,11 +262,12 @@ fn restarts_at_any_point_change_nothing() {
         1 => (1u128..60).prop_map(|id| Kind::Void(TransferId(id))),
     ];
     let step = (1u128..60, 0u32..4, 0u32..4, 1u128..50, kind, 0u8..8);
-    let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
-    let outcome = runner.run(&prop::collection::vec(step, 1..60), |steps| {
+    let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
+    let replay = prop::sample::select(vec![0u64, 3, 10, 100_000]);
+    let outcome = runner.run(&(prop::collection::vec(step, 1..60), replay), |(steps, replay)| {
         let engine = Engine::Sqlite(tempfile::tempdir().unwrap());
         block_on(async {
-            let mut store = Store::open(&engine.url()).await.unwrap();
+            let mut store = Store::open_with(&engine.url(), replay).await.unwrap();
             let mut model = Model::default();
             let mut ids = vec![store.account("wallet", "coin", Rules::default()).await.unwrap()];
             for name in ["a", "b", "c"] {
@@ -286,7 +287,7 @@ fn restarts_at_any_point_change_nothing() {
                 assert_eq!(answer[0].is_ok(), expected, "{answer:?}");
                 if restart == 0 {
                     drop(store);
-                    store = Store::open(&engine.url()).await.unwrap();
+                    store = Store::open_with(&engine.url(), replay).await.unwrap();
                 }
             }
             for balance in store.balances().await.unwrap() {

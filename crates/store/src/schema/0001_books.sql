@@ -41,9 +41,6 @@ CREATE TABLE holds (
   seq BIGINT NOT NULL
 );
 
--- One for each batch: the hash over all records up to `seq`.
-CREATE TABLE seals (seq {KEY} PRIMARY KEY, hash {BYTES} NOT NULL CHECK (length(hash) = 32));
-
 CREATE TABLE audit (
   seq {KEY} PRIMARY KEY,
   at BIGINT NOT NULL,
@@ -63,11 +60,16 @@ CREATE TABLE outbox (
   body TEXT NOT NULL
 );
 
--- One row. Every commit names the epoch that it believes to hold, and the last record that it builds on.
+-- One row. Every commit names the epoch that it believes to hold, and the last record that it builds on. `seal` is the hash
+-- over all records; `replay_seal` the one before `replay_from`, from which a restart takes the chain up.
 CREATE TABLE fence (
   id {KEY} PRIMARY KEY CHECK (id = 1),
   epoch BIGINT NOT NULL,
   seq BIGINT NOT NULL,
-  replay_from BIGINT NOT NULL
+  seal TEXT NOT NULL,
+  replay_from BIGINT NOT NULL,
+  replay_seal TEXT NOT NULL
 );
-INSERT INTO fence (id, epoch, seq, replay_from) VALUES (1, 0, 0, 1);
+INSERT INTO fence (id, epoch, seq, seal, replay_from, replay_seal) VALUES (1, 0, 0,
+  '0000000000000000000000000000000000000000000000000000000000000000', 1,
+  '0000000000000000000000000000000000000000000000000000000000000000');
