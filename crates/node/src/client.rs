@@ -192,7 +192,16 @@ impl Client {
 
     /// An output that is not spent, the mempool's view included; nothing when it is spent or never was.
     pub fn unspent(&self, outpoint: &OutPoint) -> Result<Option<TxOut>, NodeError> {
-        let found = self.call("gettxout", json!([outpoint.txid.to_string(), outpoint.vout, true]))?;
+        self.output(outpoint, true)
+    }
+
+    /// An output of a block that no block spends; nothing when it is spent or never was.
+    pub fn unspent_in_blocks(&self, outpoint: &OutPoint) -> Result<Option<TxOut>, NodeError> {
+        self.output(outpoint, false)
+    }
+
+    fn output(&self, outpoint: &OutPoint, mempool: bool) -> Result<Option<TxOut>, NodeError> {
+        let found = self.call("gettxout", json!([outpoint.txid.to_string(), outpoint.vout, mempool]))?;
         if found.is_null() {
             return Ok(None);
         }

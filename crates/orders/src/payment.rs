@@ -13,9 +13,9 @@ crate::life_cycle! {
         Approved = "approved" => [Generated, Refused, Cancelled, Expired, AwaitingApproval],
         /// In a transaction that signers are asked to sign. From here on it can only be paid, or put back by the proof that no
         /// signer ever wrote it down.
-        Generated = "generated" => [Signed, Approved],
-        /// Signed by a quorum of signers.
-        Signed = "signed" => [Broadcast],
+        Generated = "generated" => [Signed, Approved, Confirmed],
+        /// Signed by a quorum of signers. What is signed can be confirmed whoever gave it to the network.
+        Signed = "signed" => [Broadcast, Confirmed],
         /// With the network.
         Broadcast = "broadcast" => [Confirmed],
         /// In a block.

@@ -90,15 +90,19 @@ impl Move {
     /// Adds an audit entry.
     #[must_use]
     pub fn audit(mut self, actor: &str, action: &str, subject: &str, detail: impl Into<String>) -> Move {
-        let at = self.at;
+        self.note(actor, action, subject, detail);
+        self
+    }
+
+    /// Adds an audit entry to a step that is being put together.
+    pub fn note(&mut self, actor: &str, action: &str, subject: &str, detail: impl Into<String>) {
         self.audit.push(Draft {
-            at,
+            at: self.at,
             actor: actor.to_owned(),
             action: action.to_owned(),
             subject: subject.to_owned(),
             detail: detail.into(),
         });
-        self
     }
 }
 

@@ -172,7 +172,13 @@ impl Store {
         rows.into_iter().map(|mut row| read(&mut row)).collect()
     }
 
-    /// Confirmed tries that are not in the books yet, or stand above a height.
+    /// Tries on which the books and the chain differ: in a block and not settled, or settled and in no block.
+    pub async fn transactions_unsettled(&self) -> Result<Vec<TransactionRow>, StoreError> {
+        let sql = select!("WHERE (height >= 0 AND settled = 0) OR (height < 0 AND settled = 1)");
+        self.fetch(sql, vec![]).await?.iter_mut().map(read).collect()
+    }
+
+    /// Tries in blocks above a height.
     pub async fn transactions_above(&self, height: u32) -> Result<Vec<TransactionRow>, StoreError> {
         let rows = self.fetch(select!("WHERE height > $1 ORDER BY txid"), vec![i64::from(height).into()]).await?;
         rows.into_iter().map(|mut row| read(&mut row)).collect()

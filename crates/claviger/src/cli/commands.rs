@@ -1,0 +1,475 @@
+//! Commands, and what each asks for.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use types::Amount;
+
+use super::client::{ApiKey, Client};
+use super::show::{Column, facts, table};
+use crate::Outcome;
+
+/// How to reach an interface.
+#[derive(Args)]
+pub struct Connection {
+    /// The interface: customers' for customers, operators' for operators.
+    #[arg(long, env = "CLAVIGER_URL", default_value = "http://127.0.0.1:7070", global = true)]
+    url: String,
+    /// Key file that signs the requests.
+    #[arg(long, env = "CLAVIGER_KEY", default_value = "claviger.key", global = true)]
+    key: PathBuf,
+    /// Print JSON as it came.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// What an interface is asked for.
+#[derive(Subcommand)]
+pub enum Request {
+    /// Assets that are kept.
+    Assets,
+    /// Your balances (customers).
+    Account,
+    /// A fresh address to receive at (customers).
+    NewAddress {
+        /// Your own words.
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Repeat a request with the same key; a fresh one if not given.
+        #[arg(long)]
+        idempotency_key: Option<String>,
+    },
+    /// Your addresses (customers).
+    Addresses(Page),
+    /// Deposits: your own, or all for operators.
+    Deposits(Page),
+    /// Withdraw to an address (customers).
+    Withdraw {
+        /// Where to.
+        destination: String,
+        /// How much, in the unit that people speak of, such as 0.015.
+        amount: String,
+        /// Repeat a request with the same key; a fresh one if not given.
+        #[arg(long)]
+        idempotency_key: Option<String>,
+    },
+    /// Withdrawals: your own, or all for operators.
+    Withdrawals(Page),
+    /// One withdrawal (customers).
+    Withdrawal {
+        /// Identifier.
+        id: String,
+    },
+    /// Take back a withdrawal that is not being signed yet (customers).
+    CancelWithdrawal {
+        /// Identifier.
+        id: String,
+    },
+    /// Every account of the books (operators).
+    Accounts,
+    /// A fresh address of the house's float (operators).
+    FloatAddress,
+    /// Ask for a transfer between our wallets (operators).
+    Transfer {
+        /// Wallet that pays.
+        from: String,
+        /// Wallet that is paid.
+        to: String,
+        /// How much, in the unit that people speak of.
+        amount: String,
+        /// Repeat a request with the same key; a fresh one if not given.
+        #[arg(long)]
+        idempotency_key: Option<String>,
+    },
+    /// Transfers between our wallets (operators).
+    Transfers(Page),
+    /// A payment as an approver has to see it (operators).
+    Payment {
+        /// Identifier.
+        id: String,
+        /// Write the instruction's canonical form to a file, for `claviger-verify instruction`.
+        #[arg(long)]
+        save: Option<PathBuf>,
+    },
+    /// Approve a payment with your SSH key, after showing what it does (operators).
+    Approve {
+        /// Identifier.
+        id: String,
+        /// SSH key that `ssh-keygen -Y sign` takes.
+        #[arg(long, conflicts_with = "signature", required_unless_present = "signature")]
+        ssh_key: Option<PathBuf>,
+        /// A signature that was made elsewhere.
+        #[arg(long)]
+        signature: Option<PathBuf>,
+    },
+    /// Take back a payment that is not being signed yet (operators).
+    CancelPayment {
+        /// Identifier.
+        id: String,
+    },
+    /// Pay more for a transaction that waits for a block (operators).
+    Bump {
+        /// Transaction.
+        txid: String,
+    },
+    /// Wallets, with books and coins (operators).
+    Wallets,
+    /// Books, coins and chain, compared now (operators).
+    Reconcile,
+    /// Signers, latches, limits (operators).
+    Signers,
+    /// Stop signing at once (operators).
+    Freeze {
+        /// `all` or `wallet:NAME`.
+        latch: String,
+        /// Why.
+        reason: String,
+    },
+    /// The charter that signers hold (operators).
+    Charter,
+    /// Alarms that are raised (operators).
+    Alarms,
+    /// Export the audit log, one JSON line for each entry (operators).
+    Audit {
+        /// Begin after this entry.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// Write to this file instead of the terminal.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Events since a number (operators).
+    Events(Page),
+    /// Whether a quorum of signers can sign, and the node and the books answer.
+    Ready,
+}
+
+/// Which part of a list.
+#[derive(Args)]
+pub struct Page {
+    /// Most rows.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// `next` of the page before.
+    #[arg(long)]
+    after: Option<String>,
+}
+
+impl Page {
+    fn path(&self, path: &str) -> String {
+        let after = self.after.as_deref().map(|after| format!("&after={after}")).unwrap_or_default();
+        format!("{path}?limit={}{after}", self.limit)
+    }
+}
+
+const BALANCES: &[Column] = &[
+    ("ACCOUNT", "account"),
+    ("AVAILABLE", "available"),
+    ("HELD", "held"),
+    ("CREDITS", "credits"),
+    ("DEBITS", "debits"),
+];
+const ADDRESSES: &[Column] = &[("ADDRESS", "address"), ("INDEX", "index"), ("LABEL", "label"), ("CREATED", "created")];
+const DEPOSITS: &[Column] = &[
+    ("STATE", "state"),
+    ("AMOUNT", "amount"),
+    ("OWNER", "owner"),
+    ("HEIGHT", "height"),
+    ("NEEDS", "confirmations_required"),
+    ("OUTPOINT", "id"),
+    ("REASON", "reason"),
+];
+const PAYMENTS: &[Column] = &[
+    ("ID", "id"),
+    ("STATE", "state"),
+    ("AMOUNT", "amount"),
+    ("REQUESTER", "requester"),
+    ("DESTINATION", "destination"),
+    ("REASON", "reason"),
+];
+const PAYMENT: &[Column] = &[
+    ("id", "id"),
+    ("state", "state"),
+    ("reason", "reason"),
+    ("amount", "amount"),
+    ("asset", "asset"),
+    ("destination", "destination"),
+    ("requester", "requester"),
+    ("wallet", "wallet"),
+    ("tier", "tier"),
+    ("transaction", "txid"),
+    ("expires", "expires"),
+];
+const WALLETS: &[Column] = &[
+    ("WALLET", "wallet"),
+    ("CLASS", "class"),
+    ("BOOKS", "books"),
+    ("COINS", "coins"),
+    ("CHAIN", "chain"),
+    ("UNCREDITED", "uncredited"),
+    ("UNSETTLED", "unsettled"),
+    ("DIFFERENCE", "difference"),
+];
+
+fn fresh_key(given: Option<String>) -> Outcome<String> {
+    if let Some(key) = given {
+        return Ok(key);
+    }
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no randomness: {error}"))?;
+    Ok(hex::encode(bytes))
+}
+
+/// Asks, and prints the answer.
+pub fn run(connection: &Connection, request: Request) -> Outcome {
+    let client = Client::new(&connection.url, ApiKey::read(&connection.key)?);
+    let printer = Printer { json: connection.json };
+    match request {
+        Request::Assets => printer
+            .list(&client.get("/v1/assets")?, &[("ASSET", "asset"), ("SYMBOL", "symbol"), ("DECIMALS", "decimals")]),
+        Request::Account => printer.list(&client.get("/v1/account")?, BALANCES),
+        Request::NewAddress { label, idempotency_key } => {
+            let body = json!({"asset": asset(&client)?.0, "label": label});
+            let answer = client.post("/v1/addresses", &fresh_key(idempotency_key)?, &body)?;
+            printer
+                .one(&answer, &[("address", "address"), ("wallet", "wallet"), ("index", "index"), ("label", "label")])
+        }
+        Request::Addresses(page) => printer.list(&client.get(&page.path("/v1/addresses"))?, ADDRESSES),
+        Request::Deposits(page) => printer.list(&client.get(&page.path("/v1/deposits"))?, DEPOSITS),
+        Request::Withdraw { destination, amount, idempotency_key } => {
+            let (asset, decimals) = asset(&client)?;
+            let body = json!({"asset": asset, "amount": base_units(&amount, decimals)?, "destination": destination});
+            printer.one(&client.post("/v1/withdrawals", &fresh_key(idempotency_key)?, &body)?, PAYMENT)
+        }
+        Request::Withdrawals(page) => printer.list(&client.get(&page.path("/v1/withdrawals"))?, PAYMENTS),
+        Request::Withdrawal { id } => printer.one(&client.get(&format!("/v1/withdrawals/{id}"))?, PAYMENT),
+        Request::CancelWithdrawal { id } => {
+            let path = format!("/v1/withdrawals/{id}/cancel");
+            printer.one(&client.post(&path, &format!("cancel-{id}"), &Value::Null)?, PAYMENT)
+        }
+        request => operator(&client, &printer, request),
+    }
+}
+
+fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
+    match request {
+        Request::Accounts => printer.list(&client.get("/v1/accounts")?, BALANCES),
+        Request::FloatAddress => {
+            let answer = client.post("/v1/float/addresses", &fresh_key(None)?, &Value::Null)?;
+            printer.one(&answer, &[("address", "address"), ("wallet", "wallet"), ("index", "index")])
+        }
+        Request::Transfer { from, to, amount, idempotency_key } => {
+            let charter = client.get("/v1/wallets")?;
+            let wallet = charter.pointer("/items/0").cloned().unwrap_or_default();
+            let asset = wallet.get("asset").and_then(Value::as_str).unwrap_or_default();
+            let decimals = wallet.get("decimals").and_then(Value::as_u64).and_then(|digits| u8::try_from(digits).ok());
+            let amount = base_units(&amount, decimals.unwrap_or(8))?;
+            let body = json!({"asset": asset, "amount": amount, "wallet": from, "destination_wallet": to});
+            printer.one(&client.post("/v1/transfers", &fresh_key(idempotency_key)?, &body)?, PAYMENT)
+        }
+        Request::Transfers(page) => printer.list(&client.get(&page.path("/v1/transfers"))?, PAYMENTS),
+        Request::Payment { id, save } => {
+            let answer = client.get(&format!("/v1/payments/{id}"))?;
+            if let Some(path) = save {
+                let canonical = answer.get("canonical").and_then(Value::as_str).unwrap_or_default();
+                fs::write(&path, canonical).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+            printer.payment(&answer)
+        }
+        Request::Approve { id, ssh_key, signature } => approve(client, printer, &id, ssh_key, signature),
+        Request::CancelPayment { id } => {
+            let path = format!("/v1/payments/{id}/cancel");
+            printer.one(&client.post(&path, &format!("cancel-{id}"), &Value::Null)?, PAYMENT)
+        }
+        Request::Bump { txid } => {
+            client.post(&format!("/v1/transactions/{txid}/bump"), &fresh_key(None)?, &Value::Null)?;
+            printer.line("a transaction with more fee is on its way to the signers")
+        }
+        Request::Wallets => printer.list(&client.get("/v1/wallets")?, WALLETS),
+        Request::Reconcile => printer.list(&client.get("/v1/reconciliation")?, WALLETS),
+        Request::Signers => printer.signers(&client.get("/v1/signers")?),
+        Request::Freeze { latch, reason } => {
+            let answer = client.post("/v1/freeze", &fresh_key(None)?, &json!({"latch": latch, "reason": reason}))?;
+            printer.one(&answer, &[("frozen at", "frozen"), ("not at", "failed")])
+        }
+        Request::Charter => {
+            let text = serde_json::to_string_pretty(&client.get("/v1/charter")?).map_err(|error| error.to_string())?;
+            printer.line(&text)
+        }
+        Request::Alarms => {
+            let columns = [("SINCE", "raised"), ("CODE", "code"), ("SUBJECT", "subject"), ("MESSAGE", "message")];
+            printer.list(&client.get("/v1/alarms")?, &columns)
+        }
+        Request::Audit { after, out } => audit(client, after, out.as_deref()),
+        Request::Events(page) => {
+            let columns = [("SEQ", "seq"), ("AT", "at"), ("KIND", "kind"), ("SUBJECT", "subject")];
+            printer.list(&client.get(&page.path("/v1/events"))?, &columns)
+        }
+        Request::Ready => {
+            let answer = client.ask("GET", "/ready", "", "")?;
+            let columns = [
+                ("ready", "ready"),
+                ("signers", "signers"),
+                ("failed", "signers_failed"),
+                ("node", "node"),
+                ("database", "database"),
+            ];
+            printer.one(&answer.body, &columns)?;
+            if answer.status == 200 { Ok(()) } else { Err("not ready".to_owned()) }
+        }
+        _ => Err("this is not an operator's request".to_owned()),
+    }
+}
+
+fn asset(client: &Client) -> Outcome<(String, u8)> {
+    let assets = client.get("/v1/assets")?;
+    let first = assets.pointer("/items/0").ok_or("this system keeps no asset")?;
+    let name = first.get("asset").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let decimals = first.get("decimals").and_then(Value::as_u64).and_then(|digits| u8::try_from(digits).ok());
+    Ok((name, decimals.ok_or("the asset has no decimals")?))
+}
+
+fn base_units(text: &str, decimals: u8) -> Outcome<String> {
+    Amount::from_decimal(text, decimals).map(|amount| amount.to_string()).map_err(|error| format!("{text}: {error}"))
+}
+
+fn approve(client: &Client, printer: &Printer, id: &str, key: Option<PathBuf>, signature: Option<PathBuf>) -> Outcome {
+    let shown = client.get(&format!("/v1/payments/{id}"))?;
+    let canonical = shown.get("canonical").and_then(Value::as_str).unwrap_or_default();
+    // Read and digested here: the server's own words for it are not what is signed.
+    let instruction = types::Instruction::from_canonical(canonical.as_bytes()).map_err(|error| error.to_string())?;
+    let digest = instruction.digest().to_string();
+    if !printer.json {
+        println!("{}\n{}\n", types::sentence(&instruction), types::words(&instruction.digest()).join(" "));
+    }
+    let armoured = match (key, signature) {
+        (_, Some(path)) => fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?,
+        (Some(key), None) => ssh_sign(&key, &digest)?,
+        (None, None) => return Err("name a key or a signature".to_owned()),
+    };
+    let path = format!("/v1/payments/{id}/approvals");
+    printer.one(&client.post(&path, &format!("approve-{id}"), &json!({"signature": armoured}))?, PAYMENT)
+}
+
+/// Stock `ssh-keygen` signs the digest's text and a line feed.
+fn ssh_sign(key: &Path, digest: &str) -> Outcome<String> {
+    let mut child = Command::new("ssh-keygen")
+        .args(["-q", "-Y", "sign", "-n", "claviger-approval", "-f"])
+        .arg(key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("ssh-keygen: {error}"))?;
+    if let Some(mut input) = child.stdin.take() {
+        writeln!(input, "{digest}").map_err(|error| error.to_string())?;
+    }
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err("ssh-keygen did not sign".to_owned());
+    }
+    String::from_utf8(output.stdout).map_err(|_| "ssh-keygen's signature is not text".to_owned())
+}
+
+fn audit(client: &Client, mut after: u64, out: Option<&Path>) -> Outcome {
+    let mut sink: Box<dyn std::io::Write> = match out {
+        Some(path) => Box::new(fs::File::create(path).map_err(|error| format!("{}: {error}", path.display()))?),
+        None => Box::new(std::io::stdout()),
+    };
+    loop {
+        let page = client.get(&format!("/v1/audit?limit=500&after={after}"))?;
+        for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
+            writeln!(sink, "{item}").map_err(|error| error.to_string())?;
+        }
+        match page.get("next").and_then(Value::as_str).and_then(|next| next.parse().ok()) {
+            Some(next) => after = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+struct Printer {
+    json: bool,
+}
+
+impl Printer {
+    fn put(&self, value: &Value, text: impl FnOnce() -> String) -> Outcome {
+        let text = if self.json { format!("{value}\n") } else { text() };
+        std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn line(&self, text: &str) -> Outcome {
+        self.put(&Value::String(text.to_owned()), || format!("{text}\n"))
+    }
+
+    fn list(&self, value: &Value, columns: &[Column]) -> Outcome {
+        self.put(value, || {
+            let rows = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let next = value.get("next").and_then(Value::as_str);
+            let more = next.map(|next| format!("more: --after {next}\n")).unwrap_or_default();
+            table(&rows, columns) + &more
+        })
+    }
+
+    fn one(&self, value: &Value, columns: &[Column]) -> Outcome {
+        self.put(value, || facts(value, columns))
+    }
+
+    fn payment(&self, value: &Value) -> Outcome {
+        self.put(value, || {
+            let payment = value.get("payment").cloned().unwrap_or_default();
+            let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let lines = |field: &str| {
+                let items = value.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+                items.map(|line| format!("  {line}\n")).collect::<String>()
+            };
+            let tries = value.get("transactions").and_then(Value::as_array).cloned().unwrap_or_default();
+            let columns =
+                [("TRY", "txid"), ("STATE", "state"), ("FEE", "fee_sats"), ("SAT/KVB", "rate"), ("HEIGHT", "height")];
+            let tries = if tries.is_empty() { String::new() } else { format!("\n{}", table(&tries, &columns)) };
+            format!(
+                "{}\n\n{}\nwords   {}\ndigest  {}\n\napproved by\n{}the charter says\n{}{tries}",
+                text("sentence"),
+                facts(&payment, PAYMENT),
+                text("words"),
+                text("digest"),
+                lines("approvals"),
+                lines("explanation")
+            )
+        })
+    }
+
+    fn signers(&self, value: &Value) -> Outcome {
+        self.put(value, || {
+            let rows = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let columns = [
+                ("SIGNER", "signer"),
+                ("UP", "up"),
+                ("CHARTER", "charter"),
+                ("RECORDS", "journal"),
+                ("LATCHES", "latches"),
+                ("ERROR", "error"),
+            ];
+            let mut text = table(&rows, &columns);
+            let limits = rows
+                .iter()
+                .find_map(|row| row.get("limits").and_then(Value::as_array).filter(|limits| !limits.is_empty()));
+            if let Some(limits) = limits {
+                let columns = [
+                    ("WALLET", "wallet"),
+                    ("TIER", "tier"),
+                    ("SECONDS", "seconds"),
+                    ("LIMIT", "amount_max"),
+                    ("USED", "used"),
+                    ("AT MOST, IN ALL", "exposure_max"),
+                ];
+                text.push_str("\nlimits at one signer, in base units, and what all of them together can let through\n");
+                text.push_str(&table(limits, &columns));
+            }
+            text
+        })
+    }
+}

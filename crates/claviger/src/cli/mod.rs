@@ -1,0 +1,8 @@
+//! The command line: everything that the interfaces do, with tables for people and JSON for programs.
+
+mod client;
+mod commands;
+mod show;
+
+pub use client::{ApiKey, Client};
+pub use commands::{Connection, Request, run};

@@ -1,0 +1,139 @@
+//! The configuration file of the online system. It holds no secret: keys and cookies stay in files of their own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use orders::Confirmations;
+use serde::{Deserialize, Serialize};
+use types::Amount;
+
+use crate::Outcome;
+
+/// `claviger.json`. Relative paths are meant from the file's directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub database: String,
+    /// The charter that signers hold, in its canonical bytes.
+    pub charter: PathBuf,
+    /// The node.
+    pub node: NodeConfig,
+    /// The signers.
+    pub signers: Vec<SignerConfig>,
+    /// Our certificate for signers (PEM).
+    pub client_certificate: PathBuf,
+    /// Its private key (PEM).
+    pub client_key: PathBuf,
+    /// Where customers' requests are answered.
+    pub customer_listen: SocketAddr,
+    /// Where operators' requests are answered.
+    pub operator_listen: SocketAddr,
+    /// Public keys that sign operators' requests. They show, and approve nothing.
+    pub operators: Vec<OperatorKey>,
+    /// How deposits are treated.
+    pub deposits: DepositConfig,
+    /// How withdrawals are treated.
+    pub withdrawals: WithdrawalConfig,
+}
+
+/// A key of an operator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorKey {
+    /// Whose.
+    pub operator: String,
+    /// Ed25519 public key, hexadecimal.
+    pub key: String,
+}
+
+/// One bitcoind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// `http://HOST:PORT`.
+    pub url: String,
+    /// Its cookie file.
+    pub cookie: PathBuf,
+}
+
+/// One signer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignerConfig {
+    /// Its name in the charter.
+    pub id: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its certificate (PEM).
+    pub certificate: PathBuf,
+}
+
+/// How deposits are treated.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepositConfig {
+    /// Confirmations by amount, smallest bound first.
+    pub confirmations: Vec<ConfirmationRule>,
+    /// Least amount that is credited, in satoshis.
+    pub sats_min: u64,
+    /// Deepest reorganization that is followed, in blocks.
+    pub reorganization_max: u32,
+}
+
+/// Confirmations for amounts up to a bound.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmationRule {
+    /// In satoshis; the last rule's bound does not matter.
+    pub sats_max: u64,
+    /// Blocks, its own included.
+    pub confirmations: u32,
+}
+
+/// How withdrawals are treated.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawalConfig {
+    /// The hot wallet that pays customers.
+    pub wallet: String,
+    /// Most network fee that one payment may bear, in satoshis.
+    pub fee_sats_max: u64,
+    /// How long an instruction lives, in seconds.
+    pub lifetime_seconds: u64,
+    /// Confirmation within so many blocks is aimed at.
+    pub target_blocks: u16,
+    /// Fee rate when the node has no estimate, in satoshis per 1,000 virtual bytes.
+    pub fallback_rate: u64,
+    /// Blocks through which a transaction waits before it pays more.
+    pub bump_after_blocks: u32,
+    /// Blocks, its own included, after which a payment is final in the books.
+    pub settle_confirmations: u32,
+    /// Most payments in one transaction.
+    pub batch_max: usize,
+}
+
+impl Config {
+    /// Reads the file; paths in it become absolute.
+    pub fn read(path: &Path) -> Outcome<Config> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut config: Config = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let absolute = |path: &mut PathBuf| *path = directory.join(&*path);
+        absolute(&mut config.charter);
+        absolute(&mut config.node.cookie);
+        absolute(&mut config.client_certificate);
+        absolute(&mut config.client_key);
+        config.signers.iter_mut().for_each(|signer| absolute(&mut signer.certificate));
+        if let Some(file) = config.database.strip_prefix("sqlite:") {
+            config.database = format!("sqlite:{}", directory.join(file).display());
+        }
+        Ok(config)
+    }
+
+    /// Confirmations as the rules take them.
+    pub fn confirmations(&self) -> Confirmations {
+        let rule = |rule: &ConfirmationRule| (Amount::from_sats(rule.sats_max), rule.confirmations);
+        Confirmations(self.deposits.confirmations.iter().map(rule).collect())
+    }
+}

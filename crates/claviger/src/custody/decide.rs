@@ -1,0 +1,184 @@
+//! Whether a payment may go: by the same rules as at the signers, with what is known here. Signers decide anew.
+
+use ledger::{Kind, Transfer, TransferId};
+use orders::PaymentState;
+use policy::{Decision, Outcome, Question, Spent, count_approvals, decide, verify_customer_request};
+use store::{Event, Move, PaymentRow, Posting};
+use types::{Amount, Evidence, Instruction, Moment, SshApproval};
+
+use super::{Custody, StepError, now, transfer_id};
+
+impl Custody {
+    /// Moves on every payment that is not being signed yet.
+    pub(super) async fn decide_payments(&self) -> Result<(), StepError> {
+        for payment in self.store.payments_in(PaymentState::Held).await? {
+            self.move_payment(payment, PaymentState::Screened, "", "").await?;
+        }
+        for state in [PaymentState::Screened, PaymentState::AwaitingApproval] {
+            for payment in self.store.payments_in(state).await? {
+                self.decide_payment(payment).await?;
+            }
+        }
+        for payment in self.store.payments_in(PaymentState::Approved).await? {
+            if now() >= payment.expires {
+                self.end_payment(payment, PaymentState::Expired, "it was not signed in time", "system", now()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn decide_payment(&self, payment: PaymentRow) -> Result<(), StepError> {
+        if now() >= payment.expires {
+            self.end_payment(payment, PaymentState::Expired, "it was not approved in time", "system", now()).await?;
+            return Ok(());
+        }
+        match self.explain_payment(&payment, now()).await?.outcome {
+            Outcome::Allowed { tier } => self.move_payment(payment, PaymentState::Approved, &tier, "").await,
+            Outcome::Waiting { missing } => {
+                let reason = missing.join("; or ");
+                if payment.state == PaymentState::AwaitingApproval && payment.reason == reason {
+                    return Ok(());
+                }
+                if payment.state == PaymentState::AwaitingApproval {
+                    let row = PaymentRow { reason, updated: now(), ..payment };
+                    self.store.commit(Move::new(row.updated).run(row.update(row.state))).await?;
+                    return Ok(());
+                }
+                self.move_payment(payment, PaymentState::AwaitingApproval, "", &reason).await
+            }
+            Outcome::Refused { rule, reason } => {
+                let reason = format!("{rule}: {reason}");
+                self.end_payment(payment, PaymentState::Refused, &reason, "system", now()).await.map(|_| ())
+            }
+        }
+    }
+
+    /// The charter's decision about a payment with the approvals that it has.
+    pub async fn explain_payment(&self, payment: &PaymentRow, now: Moment) -> Result<Decision, StepError> {
+        let (instruction, evidence) = self.with_evidence(payment).await?;
+        let counted = count_approvals(&self.charter, &instruction, &evidence.approvals);
+        let customer_signed = evidence
+            .customer_request
+            .as_ref()
+            .is_some_and(|request| verify_customer_request(&self.charter, &instruction, request).is_ok());
+        let longest = self
+            .charter
+            .tiers
+            .iter()
+            .flat_map(|tier| &tier.windows)
+            .chain(self.charter.totals.iter().map(|total| &total.window));
+        let longest = longest.map(|window| window.seconds).max().unwrap_or(0);
+        let since = now.plus_seconds(-i64::try_from(longest).unwrap_or(i64::MAX));
+        let fee = instruction.fee_max().unwrap_or(Amount::ZERO);
+        let counts = self.store.payments_counted(&payment.wallet, since).await?.into_iter();
+        let spent: Vec<Spent> = counts
+            .filter(|other| other.id != payment.id)
+            .map(|other| Spent {
+                at: other.updated,
+                wallet: other.wallet,
+                tier: other.tier,
+                // What signers count at most.
+                amount: other.amount.checked_add(fee).unwrap_or(Amount::MAX),
+            })
+            .collect();
+        Ok(decide(&Question {
+            charter: &self.charter,
+            instruction: &instruction,
+            counted: &counted,
+            customer_signed,
+            spent: &spent,
+            fee_share: fee,
+            now,
+        }))
+    }
+
+    /// A payment's instruction and everything that proves that people want it.
+    pub async fn with_evidence(&self, payment: &PaymentRow) -> Result<(Instruction, Evidence), StepError> {
+        let corrupt = |what: &str| StepError::Corrupt(format!("{what} of {}", payment.id));
+        let instruction =
+            Instruction::from_canonical(payment.canonical.as_bytes()).map_err(|_| corrupt("the instruction"))?;
+        let customer_request = if payment.request.is_empty() {
+            None
+        } else {
+            let request: signer_wire::Customer =
+                serde_json::from_str(&payment.request).map_err(|_| corrupt("the customer's request"))?;
+            Some(crate::wire::customer_from(request))
+        };
+        let mut approvals = Vec::new();
+        for row in self.store.approvals(&payment.id).await? {
+            let operator = row.operator.parse().map_err(|_| corrupt("an approval"))?;
+            approvals.push(SshApproval { operator, signature: row.signature });
+        }
+        Ok((instruction, Evidence { customer_request, approvals }))
+    }
+
+    pub(super) async fn move_payment(
+        &self,
+        payment: PaymentRow,
+        state: PaymentState,
+        tier: &str,
+        reason: &str,
+    ) -> Result<(), StepError> {
+        let from = payment.state;
+        let row = PaymentRow { state, tier: tier.to_owned(), reason: reason.to_owned(), updated: now(), ..payment };
+        let detail = if tier.is_empty() { reason.to_owned() } else { format!("tier {tier}") };
+        let mut step =
+            Move::new(row.updated).run(row.update(from)).audit("system", &format!("payment.{state}"), &row.id, detail);
+        step.events.push(payment_event(&row));
+        self.store.commit(step).await?;
+        Ok(())
+    }
+
+    /// Ends a payment that is not done, and frees what was held.
+    pub(super) async fn end_payment(
+        &self,
+        payment: PaymentRow,
+        state: PaymentState,
+        reason: &str,
+        actor: &str,
+        now: Moment,
+    ) -> Result<PaymentRow, StepError> {
+        let from = payment.state;
+        let row = PaymentRow { state, reason: reason.to_owned(), updated: now, ..payment };
+        let kind = if state == PaymentState::Expired { Kind::Expire } else { Kind::Void };
+        let mut step = Move::new(now).run(row.update(from)).audit(actor, &format!("payment.{state}"), &row.id, reason);
+        step.postings.push(self.end_hold(&row, kind, Amount::ZERO, now, "void").await?);
+        step.events.push(payment_event(&row));
+        self.store.commit(step).await?;
+        Ok(row)
+    }
+
+    /// The transfer that ends a payment's hold.
+    pub(super) async fn end_hold(
+        &self,
+        payment: &PaymentRow,
+        kind: impl Fn(TransferId) -> Kind,
+        amount: Amount,
+        now: Moment,
+        what: &str,
+    ) -> Result<Posting, StepError> {
+        let debit = if payment.destination_wallet.is_empty() {
+            payment.requester.clone()
+        } else {
+            format!("wallet:{}", payment.destination_wallet)
+        };
+        let hold = <[u8; 16]>::try_from(payment.hold.as_slice());
+        let hold = hold.map_err(|_| StepError::Corrupt(format!("the hold of {}", payment.id)))?;
+        let transfer = Transfer {
+            id: transfer_id(now, &[&payment.id, what]),
+            debit: self.account(&debit).await?,
+            credit: self.account(&format!("wallet:{}", payment.wallet)).await?,
+            amount,
+            kind: kind(TransferId(u128::from_be_bytes(hold))),
+        };
+        Ok(Posting { transfer, cause: payment.id.clone() })
+    }
+}
+
+pub(super) fn payment_event(payment: &PaymentRow) -> Event {
+    let body = serde_json::json!({
+        "state": payment.state.as_str(), "requester": payment.requester, "asset": payment.asset,
+        "amount": payment.amount.to_string(), "reason": payment.reason,
+    });
+    Event { kind: format!("payment.{}", payment.state), subject: payment.id.clone(), body: body.to_string() }
+}

@@ -1,0 +1,129 @@
+//! Deposits: from the block to the owner's balance, and back when the block leaves.
+
+use std::collections::HashMap;
+
+use ledger::{AccountId, Kind, Transfer};
+use orders::{DepositFacts, DepositState, Screening, next_deposit_state, screen};
+use store::{DepositRow, Event, Move, Posting, Statement};
+use types::Amount;
+
+use super::{Custody, SHORTFALL, StepError, now, transfer_id};
+
+impl Custody {
+    /// Moves on every deposit that can move on.
+    pub(super) async fn credit_deposits(&self) -> Result<(), StepError> {
+        let Some((tip, _)) = self.store.blocks().await?.pop() else { return Ok(()) };
+        for deposit in self.store.deposits_in(DepositState::Confirming).await? {
+            let facts = DepositFacts { state: deposit.state, height: deposit.height, tip, required: deposit.required };
+            if let Some(state) = next_deposit_state(&facts) {
+                self.move_deposit(deposit, state, "").await?;
+            }
+        }
+        for deposit in self.store.deposits_in(DepositState::Confirmed).await? {
+            let (state, reason) = screen(&Screening {
+                amount: deposit.amount,
+                amount_min: Amount::from_sats(self.config.deposits.sats_min),
+                owner: &deposit.owner,
+                held: false,
+            });
+            self.move_deposit(deposit, state, reason).await?;
+        }
+        for deposit in self.store.deposits_in(DepositState::Screened).await? {
+            self.credit(deposit).await?;
+        }
+        Ok(())
+    }
+
+    async fn move_deposit(&self, deposit: DepositRow, state: DepositState, reason: &str) -> Result<(), StepError> {
+        let from = deposit.state;
+        let row = DepositRow { state, reason: reason.to_owned(), updated: now(), ..deposit };
+        let step =
+            Move::new(row.updated).run(row.update(from)).audit("system", &format!("deposit.{state}"), &row.id, reason);
+        self.store.commit(step).await?;
+        Ok(())
+    }
+
+    async fn credit(&self, deposit: DepositRow) -> Result<(), StepError> {
+        let from = deposit.state;
+        let wallet = self.account(&format!("wallet:{}", deposit.wallet)).await?;
+        let owner = self.account(&deposit.owner).await?;
+        let shortfall = self.account(SHORTFALL).await?;
+        // What the house bore when this deposit was taken back goes to the house first.
+        let (to_house, rest) = (deposit.shortfall, deposit.amount.checked_sub(deposit.shortfall));
+        let rest = rest.map_err(|error| StepError::Corrupt(error.to_string()))?;
+        let row = DepositRow {
+            state: DepositState::Credited,
+            credits: deposit.credits + 1,
+            shortfall: Amount::ZERO,
+            updated: now(),
+            ..deposit
+        };
+        let count = row.credits.to_string();
+        let mut step = Move::new(row.updated).run(row.update(from)).run(Statement::release_coin(&row.id));
+        for (part, account, amount) in [("credit", owner, rest), ("cover", shortfall, to_house)] {
+            if !amount.is_zero() {
+                let id = transfer_id(row.updated, &[&row.id, part, &count]);
+                let transfer = Transfer { id, debit: wallet, credit: account, amount, kind: Kind::Plain };
+                step.postings.push(Posting { transfer, cause: row.id.clone() });
+            }
+        }
+        step.events.push(Event {
+            kind: "deposit.credited".to_owned(),
+            subject: row.id.clone(),
+            body: serde_json::json!({"owner": row.owner, "asset": row.asset, "amount": row.amount.to_string()})
+                .to_string(),
+        });
+        let step = step.audit("system", "deposit.credited", &row.id, format!("{} to {}", row.amount, row.owner));
+        self.store.commit(step).await?;
+        Ok(())
+    }
+
+    /// Adds to a step that a deposit's block has left the best chain. What was credited is taken back: from the owner as far
+    /// as the balance goes, from the house beyond.
+    pub(super) async fn take_back(
+        &self,
+        deposit: DepositRow,
+        available: &mut HashMap<AccountId, Amount>,
+        step: &mut Move,
+    ) -> Result<(), StepError> {
+        let from = deposit.state;
+        if !from.may_become(DepositState::Reorged) {
+            return Ok(());
+        }
+        let at = step.at;
+        let mut row = DepositRow {
+            state: DepositState::Reorged,
+            reason: "its block was left by the best chain".to_owned(),
+            height: None,
+            updated: at,
+            ..deposit
+        };
+        if from == DepositState::Credited {
+            let wallet = self.account(&format!("wallet:{}", row.wallet)).await?;
+            let owner = self.account(&row.owner).await?;
+            let shortfall = self.account(SHORTFALL).await?;
+            // Several deposits of one owner may be taken back in this step.
+            let left = available.entry(owner).or_default();
+            let from_owner = row.amount.min(*left);
+            let rest = |a: Amount, b: Amount| a.checked_sub(b).map_err(|error| StepError::Corrupt(error.to_string()));
+            *left = rest(*left, from_owner)?;
+            row.shortfall = rest(row.amount, from_owner)?;
+            let count = row.credits.to_string();
+            for (part, account, amount) in [("reverse", owner, from_owner), ("bear", shortfall, row.shortfall)] {
+                if !amount.is_zero() {
+                    let id = transfer_id(at, &[&row.id, part, &count]);
+                    let transfer = Transfer { id, debit: account, credit: wallet, amount, kind: Kind::Plain };
+                    step.postings.push(Posting { transfer, cause: row.id.clone() });
+                }
+            }
+        }
+        step.statements.push(row.update(from));
+        step.events.push(Event {
+            kind: "deposit.reorged".to_owned(),
+            subject: row.id.clone(),
+            body: serde_json::json!({"owner": row.owner, "amount": row.amount.to_string()}).to_string(),
+        });
+        step.note("system", "deposit.reorged", &row.id, format!("was {from}"));
+        Ok(())
+    }
+}

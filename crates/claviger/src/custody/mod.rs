@@ -1,0 +1,224 @@
+//! The pipelines: deposits in, payments out, and what keeps both honest. Wires rules, rows, nodes and signers together.
+//!
+//! Everything here can be repeated after a crash: a step reads what is stored, acts, and stores the next state in one
+//! commit. Nothing here is trusted by signers.
+
+mod addresses;
+mod blocks;
+mod broadcast;
+mod decide;
+mod deposits;
+mod draft;
+mod generate;
+mod mempool;
+mod reconcile;
+mod requests;
+mod settle;
+mod sign;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chains::bitcoin::WalletDescriptor;
+use ledger::{AccountId, Rules, TransferId};
+use orders::AddressIndex;
+use policy::Charter;
+use signer_client::{ClientIdentity, SignerClient};
+use store::{CommitError, Move, Statement, Store, StoreError};
+use tokio::sync::Notify;
+use types::{Asset, Digest, Moment, WalletId};
+
+use crate::Outcome;
+use crate::config::Config;
+
+pub use reconcile::WalletPosition;
+pub use requests::{TransferBody, WithdrawalBody};
+pub use worker::work;
+
+/// Why a step of a pipeline could not be made now. It is made again at the next round.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The node.
+    #[error("{0}")]
+    Node(#[from] node::NodeError),
+    /// The database, reading.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The database, writing.
+    #[error("{0}")]
+    Commit(#[from] CommitError),
+    /// Signers, a wallet without coins, or anything else with its own words.
+    #[error("{message}")]
+    Waiting {
+        /// The alarm's code.
+        code: &'static str,
+        /// What it is about.
+        subject: String,
+        /// In words.
+        message: String,
+    },
+    /// What is stored contradicts itself.
+    #[error("what is stored contradicts itself: {0}")]
+    Corrupt(String),
+}
+
+/// The online system.
+pub struct Custody {
+    /// Rows and books.
+    pub store: Store,
+    /// The charter that signers hold.
+    pub charter: Charter,
+    /// Settings.
+    pub config: Config,
+    /// The one asset of this charter's network.
+    pub asset: Asset,
+    wallets: BTreeMap<WalletId, WalletDescriptor>,
+    node: node::Client,
+    signers: Mutex<Vec<SignerClient>>,
+    index: Mutex<AddressIndex>,
+    wake: Notify,
+}
+
+/// Accounts of the house.
+pub const FLOAT: &str = "house:float";
+/// What reversals cost the house when the owner has spent the coins already.
+pub const SHORTFALL: &str = "house:shortfall";
+
+/// The time. The one place of the online system that reads the clock.
+pub fn now() -> Moment {
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_micros());
+    Moment::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+/// A transfer's name: the time, and 64 bits of a hash of what it is for.
+pub fn transfer_id(at: Moment, parts: &[&str]) -> TransferId {
+    let bytes: Vec<&[u8]> = parts.iter().flat_map(|part| [part.as_bytes(), b"\n".as_slice()]).collect();
+    let mut first = [0; 8];
+    first.iter_mut().zip(Digest::of(&bytes).as_bytes()).for_each(|(to, from)| *to = *from);
+    TransferId::new(at, u64::from_be_bytes(first))
+}
+
+/// Runs what waits for the network or another process without holding up other tasks.
+pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+impl Custody {
+    /// Opens everything that the configuration names. Signers and nodes may still be away.
+    pub async fn open(config: Config) -> Outcome<Custody> {
+        let read =
+            |path: &std::path::Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+        let charter =
+            Charter::from_bytes(read(&config.charter)?.as_bytes()).map_err(|error| format!("the charter: {error}"))?;
+        let mut wallets = BTreeMap::new();
+        for wallet in &charter.wallets {
+            let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network);
+            wallets.insert(wallet.id.clone(), descriptor.map_err(|error| format!("wallet {}: {error}", wallet.id))?);
+        }
+        let identity =
+            ClientIdentity { certificate: read(&config.client_certificate)?, key: read(&config.client_key)? };
+        let signer = |signer: &crate::config::SignerConfig| {
+            let client = SignerClient::new(signer.address, &read(&signer.certificate)?, &identity);
+            client.map_err(|error| format!("signer {}: {error}", signer.id))
+        };
+        let signers = config.signers.iter().map(signer).collect::<Outcome<_>>()?;
+        let store = Store::open(&config.database).await.map_err(explain)?;
+        let custody = Custody {
+            node: node::Client::new(&config.node.url, config.node.cookie.clone()),
+            asset: Asset::Bitcoin(charter.network),
+            store,
+            charter,
+            config,
+            wallets,
+            signers: Mutex::new(signers),
+            index: Mutex::default(),
+            wake: Notify::new(),
+        };
+        custody.prepare().await.map_err(explain)?;
+        custody.load_index().await.map_err(explain)?;
+        Ok(custody)
+    }
+
+    /// Rows that must be there before anything else: wallets, accounts, customers' keys.
+    async fn prepare(&self) -> Result<(), StepError> {
+        let mut step = Move::new(now());
+        for wallet in self.wallets.keys() {
+            step = step.run(Statement::ensure_wallet(wallet));
+            self.account(&format!("wallet:{wallet}")).await?;
+        }
+        for customer in &self.charter.customers {
+            let party = format!("customer:{}", customer.id);
+            self.account(&party).await?;
+            for key in &customer.keys {
+                step.statements.push(Statement::add_api_key(&hex::encode(key), &party, step.at));
+            }
+        }
+        for operator in &self.config.operators {
+            let party = format!("operator:{}", operator.operator);
+            step.statements.push(Statement::add_api_key(&operator.key, &party, step.at));
+        }
+        self.account(FLOAT).await?;
+        self.account(SHORTFALL).await?;
+        self.store.commit(step).await?;
+        Ok(())
+    }
+
+    /// The account of that name in the books, with the rules that its name implies.
+    pub async fn account(&self, name: &str) -> Result<AccountId, CommitError> {
+        let rules = match name.split_once(':') {
+            // What we have is not bounded: when a block leaves the chain under open holds, the books must be able to say that
+            // more is promised than is there. Reconciliation then stops withdrawals.
+            Some(("wallet", _)) => Rules::default(),
+            _ if name == SHORTFALL => Rules::default(),
+            // What we owe, and the house's own: nobody spends more than they have.
+            _ => Rules { debits_bounded: true, ..Rules::default() },
+        };
+        self.store.account(name, &self.asset.to_string(), rules).await
+    }
+
+    /// The descriptor of a wallet.
+    pub fn wallet(&self, id: &WalletId) -> Result<&WalletDescriptor, StepError> {
+        self.wallets.get(id).ok_or_else(|| StepError::Corrupt(format!("the charter has no wallet {id}")))
+    }
+
+    /// All wallets.
+    pub fn wallets(&self) -> impl Iterator<Item = (&WalletId, &WalletDescriptor)> {
+        self.wallets.iter()
+    }
+
+    /// Something new is to be done.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The signers, one caller at a time.
+    pub fn signers(&self) -> std::sync::MutexGuard<'_, Vec<SignerClient>> {
+        self.signers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node.
+    pub const fn node(&self) -> &node::Client {
+        &self.node
+    }
+
+    fn index(&self) -> std::sync::MutexGuard<'_, AddressIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error with its causes, once, at the edge.
+pub fn explain(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let next = cause.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = cause.source();
+    }
+    text
+}

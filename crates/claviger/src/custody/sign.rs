@@ -1,0 +1,161 @@
+//! Transactions go to the signers, who check everything themselves.
+
+use bitcoin::consensus::encode::serialize;
+use bitcoin::psbt::Psbt;
+use bitcoin::secp256k1::Secp256k1;
+use chains::bitcoin::{PartialSignature, combine, finalize, inspect};
+use ledger::{Kind, Transfer, TransferId};
+use orders::PaymentState;
+use signer_client::{CallError, SessionError, Signed, sign};
+use store::{Move, PaymentRow, Posting, Statement, TransactionRow, TransactionState};
+use types::Amount;
+
+use super::{Custody, FLOAT, StepError, blocking, now, transfer_id};
+
+impl Custody {
+    /// Has every generated transaction signed.
+    pub(super) async fn sign_transactions(&self) -> Result<(), StepError> {
+        let mut outcome = Ok(());
+        for row in self.store.transactions_in(TransactionState::Generated).await? {
+            // What one transaction waits for, others need not.
+            if let Err(error) = self.sign_one(row).await {
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    async fn sign_one(&self, row: TransactionRow) -> Result<(), StepError> {
+        let payments = self.store.payments_of_group(&row.group).await?;
+        let mut wires = Vec::new();
+        for payment in &payments {
+            let (instruction, evidence) = self.with_evidence(payment).await?;
+            wires.push(crate::wire::instruction(&instruction, &evidence));
+        }
+        let first = !row.asked;
+        let row = TransactionRow { asked: true, updated: now(), ..row };
+        if first {
+            // Before the first question: from a crash during it on, only a signature or another try ends this.
+            self.store.commit(Move::new(row.updated).run(row.update(TransactionState::Generated))).await?;
+        }
+        let needed = self.wallet(&row.wallet)?.threshold();
+        let outcome = blocking(|| sign(&mut self.signers(), needed, &wires, &hex::encode(&row.psbt)));
+        match outcome {
+            Ok(signed) => self.signed(row, &payments, &signed).await,
+            Err(error) if first && all_refused(&error, self.config.signers.len()) => {
+                self.dissolve(row, payments, &error).await
+            }
+            Err(error) => {
+                Err(StepError::Waiting { code: "signers", subject: row.txid, message: self.name_signers(&error) })
+            }
+        }
+    }
+
+    fn name_signers(&self, error: &SessionError) -> String {
+        let refusal = |(position, error): &(usize, CallError)| {
+            let name = self.config.signers.get(*position).map_or("?", |signer| signer.id.as_str());
+            format!("{name}: {error}")
+        };
+        format!("too few signers signed; {}", error.refusals.iter().map(refusal).collect::<Vec<_>>().join("; "))
+    }
+
+    async fn signed(&self, row: TransactionRow, payments: &[PaymentRow], signed: &[Signed]) -> Result<(), StepError> {
+        let corrupt = |error: String| StepError::Corrupt(format!("transaction {}: {error}", row.txid));
+        let wallet = self.wallet(&row.wallet)?;
+        let mut psbt = Psbt::deserialize(&row.psbt).map_err(|error| corrupt(error.to_string()))?;
+        let outputs = self.outputs(payments)?;
+        let effects = inspect(&psbt, wallet, &outputs, &self.caps()).map_err(|error| corrupt(error.to_string()))?;
+        let secp = Secp256k1::new();
+        for signature in signed.iter().flat_map(|signed| &signed.signatures) {
+            let bytes = |text: &str| hex::decode(text).map_err(|error| corrupt(error.to_string()));
+            let part = PartialSignature {
+                input: signature.input,
+                public_key: bytes(&signature.public_key)?,
+                signature: bytes(&signature.signature)?,
+            };
+            combine(&mut psbt, &effects, &[part], &secp).map_err(|error| corrupt(error.to_string()))?;
+        }
+        let transaction = finalize(&psbt, wallet, &effects).map_err(|error| corrupt(error.to_string()))?;
+        let at = now();
+        let next = TransactionRow {
+            state: TransactionState::Signed,
+            raw: serialize(&transaction),
+            updated: at,
+            ..row.clone()
+        };
+        let signers: Vec<&str> = signed
+            .iter()
+            .filter_map(|signed| self.config.signers.get(signed.signer).map(|signer| signer.id.as_str()))
+            .collect();
+        let mut step = Move::new(at)
+            .run(next.update(TransactionState::Generated))
+            .run(Statement::clear_alarm("signers", &row.txid, at))
+            .audit("system", "transaction.signed", &row.txid, format!("by {}", signers.join(", ")));
+        for payment in payments.iter().filter(|payment| payment.state == PaymentState::Generated) {
+            let next = PaymentRow { state: PaymentState::Signed, updated: at, ..payment.clone() };
+            step = step.run(next.update(payment.state)).audit("system", "payment.signed", &payment.id, &*row.txid);
+        }
+        self.store.commit(step).await?;
+        Ok(())
+    }
+
+    /// Every signer refused at the first time of asking, so none of them has written anything down: coins and payments are
+    /// free again. Payments that were together are tried alone, so that one of them does not hold up the others; one that was
+    /// alone is refused with the signers' words.
+    async fn dissolve(
+        &self,
+        row: TransactionRow,
+        payments: Vec<PaymentRow>,
+        error: &SessionError,
+    ) -> Result<(), StepError> {
+        let at = now();
+        let alone = payments.len() == 1;
+        let words = self.name_signers(error);
+        let hold = <[u8; 16]>::try_from(row.fee_hold.as_slice());
+        let hold = hold.map_err(|_| StepError::Corrupt(format!("the fee's hold of {}", row.txid)))?;
+        let next = TransactionRow { state: TransactionState::Dissolved, updated: at, ..row.clone() };
+        let mut step = Move::new(at)
+            .run(next.update(TransactionState::Generated))
+            .run(Statement::free_coins(&row.group))
+            .audit("system", "transaction.dissolved", &row.txid, &*words);
+        let freed = Transfer {
+            id: transfer_id(at, &[&row.txid, "dissolve"]),
+            debit: self.account(FLOAT).await?,
+            credit: self.account(&format!("wallet:{}", row.wallet)).await?,
+            amount: Amount::ZERO,
+            kind: Kind::Void(TransferId(u128::from_be_bytes(hold))),
+        };
+        step.postings.push(Posting { transfer: freed, cause: row.txid.clone() });
+        for payment in &payments {
+            let next = PaymentRow {
+                state: PaymentState::Approved,
+                group: String::new(),
+                solo: true,
+                reason: words.clone(),
+                updated: at,
+                ..payment.clone()
+            };
+            step = step.run(next.update(payment.state)).audit("system", "payment.approved", &payment.id, &*words);
+        }
+        self.store.commit(step).await?;
+        if let (true, Some(payment)) = (alone && !may_change(error), payments.into_iter().next()) {
+            let payment = PaymentRow { state: PaymentState::Approved, group: String::new(), solo: true, ..payment };
+            self.end_payment(payment, PaymentState::Refused, &words, "system", now()).await?;
+            return Ok(());
+        }
+        if alone {
+            return Err(StepError::Waiting { code: "signers", subject: row.wallet.to_string(), message: words });
+        }
+        Ok(())
+    }
+}
+
+/// Whether every signer said no, by name.
+fn all_refused(error: &SessionError, signers: usize) -> bool {
+    error.refusals.len() == signers && error.refusals.iter().all(|(_, error)| matches!(error, CallError::Refused(_)))
+}
+
+/// Whether time or people can still change a signer's mind.
+fn may_change(error: &SessionError) -> bool {
+    error.refusals.iter().any(|(_, error)| error.retry())
+}

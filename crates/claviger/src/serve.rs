@@ -1,0 +1,74 @@
+//! The online system as a process: pipelines and both interfaces, until a signal ends them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::Outcome;
+use crate::api;
+use crate::config::Config;
+use crate::custody::{Custody, work};
+
+/// A running system.
+pub struct Service {
+    /// Where customers' requests are answered.
+    pub customers: SocketAddr,
+    /// Where operators' requests are answered.
+    pub operators: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<Outcome>>,
+}
+
+impl Service {
+    /// Opens everything and begins to work.
+    pub async fn start(config: Config) -> Outcome<Service> {
+        let (customer_listen, operator_listen) = (config.customer_listen, config.operator_listen);
+        let custody = Arc::new(Custody::open(config).await?);
+        let (customer_listener, customers) = api::bind(customer_listen).await?;
+        let (operator_listener, operators) = api::bind(operator_listen).await?;
+        let (stop, stopped) = watch::channel(false);
+        let pipelines = work(Arc::clone(&custody), stopped.clone());
+        let tasks = vec![
+            tokio::spawn(api::serve_customers(customer_listener, Arc::clone(&custody), stopped.clone())),
+            tokio::spawn(api::serve_operators(operator_listener, custody, stopped)),
+            tokio::spawn(async {
+                pipelines.await;
+                Ok(())
+            }),
+        ];
+        Ok(Service { customers, operators, stop, tasks })
+    }
+
+    /// Finishes what is being done, and ends.
+    pub async fn end(self) -> Outcome {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            task.await.map_err(|error| error.to_string())??;
+        }
+        Ok(())
+    }
+}
+
+/// A runtime for what waits.
+pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())
+}
+
+/// Runs until interrupted or terminated.
+pub fn run(path: &Path) -> Outcome {
+    let config = Config::read(path)?;
+    runtime()?.block_on(async {
+        let service = Service::start(config).await?;
+        println!("customers {}", service.customers);
+        println!("operators {}", service.operators);
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(|error| error.to_string())?;
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        service.end().await
+    })
+}
