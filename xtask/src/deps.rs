@@ -12,6 +12,11 @@ use crate::{Outcome, root};
 /// The import table: what each room may import. Nobody imports `signer`; tests start its program.
 const TABLE: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("audit-log", &["types"]),
+    ("ledger", &["types"]),
+    ("orders", &["types", "ledger", "policy"]),
+    ("store", &["types", "ledger", "orders", "audit-log"]),
+    ("testkit", &[]),
     ("policy", &["types"]),
     ("chains", &["types"]),
     ("signer-wire", &["types"]),
@@ -19,13 +24,28 @@ const TABLE: &[(&str, &[&str])] = &[
     ("signer-client", &["types", "signer-wire"]),
     ("node", &["types", "chains"]),
     ("verify", &["types", "policy", "chains", "audit-log"]),
-    ("claviger", &["types", "policy", "chains", "signer-wire", "signer-client", "node"]),
+    (
+        "claviger",
+        &[
+            "types",
+            "ledger",
+            "policy",
+            "orders",
+            "chains",
+            "signer-wire",
+            "signer-client",
+            "node",
+            "store",
+            "audit-log",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
 /// Libraries that open files and sockets for others, run tasks or speak HTTP or SQL: none below these rooms.
 const HEAVY: &[&str] = &["tokio", "hyper", "ureq", "reqwest", "sqlx", "rusqlite", "async-std", "axum"];
-const WITHOUT_HEAVY: &[&str] = &["types", "policy", "chains", "signer-wire", "signer", "signer-client", "verify"];
+const WITHOUT_HEAVY: &[&str] =
+    &["types", "audit-log", "ledger", "orders", "policy", "chains", "signer-wire", "signer", "signer-client", "verify"];
 
 /// Checks the table and the map.
 pub fn check() -> Outcome {

@@ -21,7 +21,7 @@ fn the_tour_ends_equal_to_the_satoshi_and_every_attack_is_refused() {
     let txids = text.lines().filter_map(|line| line.split_whitespace().last());
     assert_eq!(
         txids.filter(|word| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())).count(),
-        5,
+        6,
         "{text}"
     );
 }
@@ -43,6 +43,12 @@ fn without_the_tour_it_stays_up_until_its_input_ends() {
     let data = directory.path().join("house");
     let (done, text) = claviger(&["dev", "--data", data.to_str().unwrap()]);
     assert!(done, "{text}");
-    assert!(text.contains("signer s3") && text.contains("127.0.0.1:") && text.contains("wsh(sortedmulti(2,"), "{text}");
+    assert!(
+        text.contains("/docs")
+            && text.contains("signer s3")
+            && text.contains("127.0.0.1:")
+            && text.contains("wsh(sortedmulti(2,"),
+        "{text}"
+    );
     assert!(data.join("charter.json").is_file());
 }

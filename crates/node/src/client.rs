@@ -92,6 +92,11 @@ impl Client {
         Client { agent: config.into(), url: url.to_owned(), cookie }
     }
 
+    /// Where the node is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Calls a method of the node's JSON-RPC interface.
     pub fn call(&self, method: &str, parameters: Value) -> Result<Value, NodeError> {
         self.post(&self.url, method, parameters)

@@ -115,6 +115,22 @@ impl Bitcoind {
         self.client.call("generatetoaddress", json!([blocks, address])).map(|_| ())
     }
 
+    /// Mines `blocks` blocks without any of the transactions that wait.
+    pub fn mine_empty(&self, blocks: u32) -> Result<(), NodeError> {
+        for _ in 0..blocks {
+            let address = self.outside_address()?;
+            self.client.call("generateblock", json!([address, []]))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the newest `blocks` blocks of the best chain, as a reorganization does; their transactions wait again.
+    pub fn leave(&self, blocks: u32) -> Result<(), NodeError> {
+        let info = self.client.chain_info()?;
+        let hash = self.client.block_hash(info.height.saturating_add(1).saturating_sub(blocks))?;
+        self.client.call("invalidateblock", json!([hash.to_string()])).map(|_| ())
+    }
+
     /// A new address of the outside world.
     pub fn outside_address(&self) -> Result<String, NodeError> {
         let address = self.client.call_wallet(OUTSIDE, "getnewaddress", json!([]))?;

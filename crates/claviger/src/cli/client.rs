@@ -9,6 +9,7 @@ use std::time::Duration;
 use ed25519_dalek::{Signer as _, SigningKey};
 use policy::http_signature::{Parameters, Parts, content_digest, signature_base, signature_header};
 use serde_json::Value;
+use types::CustomerRequest;
 
 use crate::Outcome;
 use crate::custody::now;
@@ -53,6 +54,31 @@ impl ApiKey {
     pub fn public(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
     }
+
+    /// A request with its signature, made now.
+    pub fn sign(&self, method: &str, path: &str, idempotency_key: &str, body: &str) -> Outcome<CustomerRequest> {
+        let created = now().whole_seconds().plus_seconds(-1);
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| format!("no randomness: {error}"))?;
+        let parameters = Parameters {
+            created,
+            expires: created.plus_seconds(LIFETIME_SECONDS),
+            key_id: hex::encode(self.public()),
+            nonce: hex::encode(nonce),
+        };
+        let digest = content_digest(body.as_bytes());
+        let parts = Parts { method, path, content_digest: &digest, idempotency_key };
+        let base = signature_base(&parts, &parameters).map_err(|error| error.to_string())?;
+        Ok(CustomerRequest {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            idempotency_key: idempotency_key.to_owned(),
+            signature_input: parameters.header(),
+            signature: signature_header(&self.0.sign(base.as_bytes()).to_bytes()),
+            content_digest: digest,
+            body: body.to_owned(),
+        })
+    }
 }
 
 /// One interface, and who asks.
@@ -79,32 +105,26 @@ impl Client {
 
     /// Asks; an answer with a problem is an answer.
     pub fn ask(&self, method: &str, path: &str, idempotency_key: &str, body: &str) -> Outcome<Answer> {
-        let created = now().whole_seconds().plus_seconds(-1);
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| format!("no randomness: {error}"))?;
-        let parameters = Parameters {
-            created,
-            expires: created.plus_seconds(LIFETIME_SECONDS),
-            key_id: hex::encode(self.key.public()),
-            nonce: hex::encode(nonce),
-        };
-        let digest = content_digest(body.as_bytes());
-        let parts = Parts { method, path, content_digest: &digest, idempotency_key };
-        let base = signature_base(&parts, &parameters).map_err(|error| error.to_string())?;
-        let signature = signature_header(&self.key.0.sign(base.as_bytes()).to_bytes());
-        let url = format!("{}{path}", self.url);
+        self.send(&self.key.sign(method, path, idempotency_key, body)?)
+    }
+
+    /// Sends a request as it is.
+    pub fn send(&self, request: &CustomerRequest) -> Outcome<Answer> {
+        let url = format!("{}{}", self.url, request.path);
         let headers = [
-            ("Content-Digest", digest.as_str()),
-            ("Signature-Input", &parameters.header()),
-            ("Signature", &signature),
-            ("Idempotency-Key", idempotency_key),
+            ("Content-Digest", request.content_digest.as_str()),
+            ("Signature-Input", &request.signature_input),
+            ("Signature", &request.signature),
+            ("Idempotency-Key", &request.idempotency_key),
             ("Content-Type", "application/json"),
         ];
         let headers = headers.iter().filter(|(_, value)| !value.is_empty());
-        let sent = if method == "GET" {
-            headers.fold(self.agent.get(&url), |request, (name, value)| request.header(*name, *value)).call()
+        let sent = if request.method == "GET" {
+            headers.fold(self.agent.get(&url), |sending, (name, value)| sending.header(*name, *value)).call()
         } else {
-            headers.fold(self.agent.post(&url), |request, (name, value)| request.header(*name, *value)).send(body)
+            headers
+                .fold(self.agent.post(&url), |sending, (name, value)| sending.header(*name, *value))
+                .send(request.body.as_str())
         };
         let mut response = sent.map_err(|error| format!("{} does not answer: {error}", self.url))?;
         let status = response.status().as_u16();

@@ -4,5 +4,5 @@ mod client;
 mod commands;
 mod show;
 
-pub use client::{ApiKey, Client};
+pub use client::{Answer, ApiKey, Client};
 pub use commands::{Connection, Request, run};

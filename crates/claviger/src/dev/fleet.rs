@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -39,6 +40,7 @@ pub struct Fleet {
 struct Process {
     child: Child,
     address: SocketAddr,
+    data: PathBuf,
 }
 
 impl Drop for Process {
@@ -48,15 +50,11 @@ impl Drop for Process {
     }
 }
 
-/// The program beside this one.
-fn program() -> Outcome<PathBuf> {
+/// A program of ours: beside this one, or beside the directory of a test.
+pub fn program(name: &str) -> Outcome<PathBuf> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let beside = own.with_file_name("claviger-signer");
-    if beside.is_file() {
-        Ok(beside)
-    } else {
-        Err(format!("{} is missing; run cargo build --workspace --bins", beside.display()))
-    }
+    let found = own.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| format!("{name} is missing; run cargo build --workspace --bins"))
 }
 
 fn home(directory: &Path, name: &str) -> PathBuf {
@@ -65,7 +63,7 @@ fn home(directory: &Path, name: &str) -> PathBuf {
 
 /// Sets three signers up.
 pub fn init(directory: &Path) -> Outcome<Vec<Enrolment>> {
-    let program = program()?;
+    let program = program("claviger-signer")?;
     let init = |name: &&str| {
         let mut command = Command::new(&program);
         command.args(["init", "--id", name, "--network", "regtest", "--data"]).arg(home(directory, name));
@@ -98,10 +96,15 @@ impl Fleet {
         };
         let charter = file("charter.json", &charter.to_bytes())?;
         let certificate = file("client.pem", identity.certificate.as_bytes())?;
+        let key = file("client.key", identity.key.as_bytes())?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).map_err(|error| error.to_string())?;
+        for enrolment in &enrolments {
+            file(&format!("signer-{}.pem", enrolment.signer), enrolment.certificate.as_bytes())?;
+        }
         let mut processes = Vec::new();
         let mut clients = Vec::new();
         for enrolment in &enrolments {
-            let mut adopt = Command::new(program()?);
+            let mut adopt = Command::new(program("claviger-signer")?);
             adopt.arg("adopt").arg("--data").arg(home(directory, &enrolment.signer)).arg("--charter").arg(&charter);
             adopt.arg("--client-certificate").arg(&certificate);
             for approval in approvals {
@@ -109,7 +112,7 @@ impl Fleet {
                 adopt.arg("--approval").arg(format!("{}={}", approval.operator, path.display()));
             }
             run(&mut adopt)?;
-            let process = Process::start(&home(directory, &enrolment.signer))?;
+            let process = Process::start(&home(directory, &enrolment.signer), "127.0.0.1:0")?;
             let client = SignerClient::new(process.address, &enrolment.certificate, &identity);
             clients.push(client.map_err(|error| error.to_string())?);
             processes.push(process);
@@ -122,6 +125,21 @@ impl Fleet {
         Ok(Fleet { processes, clients })
     }
 
+    /// Kills one signer, as a crash does.
+    pub fn kill(&mut self, place: usize) -> Outcome {
+        let process = self.processes.get_mut(place).ok_or("no such signer")?;
+        process.child.kill().map_err(|error| error.to_string())?;
+        process.child.wait().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// Starts a signer again, on the same data and port.
+    pub fn restart(&mut self, place: usize) -> Outcome {
+        let process = self.processes.get_mut(place).ok_or("no such signer")?;
+        let again = Process::start(&process.data.clone(), &process.address.to_string())?;
+        *process = again;
+        Ok(())
+    }
+
     /// Where the signers listen.
     pub fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
         SIGNERS.iter().copied().zip(self.processes.iter().map(|process| process.address))
@@ -129,9 +147,9 @@ impl Fleet {
 }
 
 impl Process {
-    fn start(data: &Path) -> Outcome<Process> {
-        let mut command = Command::new(program()?);
-        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    fn start(data: &Path, listen: &str) -> Outcome<Process> {
+        let mut command = Command::new(program("claviger-signer")?);
+        command.args(["run", "--listen", listen, "--data"]).arg(data);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(|error| error.to_string())?;
         let mut line = String::new();
@@ -140,7 +158,7 @@ impl Process {
         }
         let address = line.trim().strip_prefix("listening ").and_then(|address| address.parse().ok());
         match address {
-            Some(address) => Ok(Process { child, address }),
+            Some(address) => Ok(Process { child, address, data: data.to_owned() }),
             None => {
                 let _ = child.kill();
                 let _ = child.wait();

@@ -4,9 +4,12 @@
 mod fleet;
 mod people;
 mod purse;
+mod service;
 mod terminal;
 mod tour;
 
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use node::regtest::Bitcoind;
@@ -17,15 +20,30 @@ use policy::{
 use types::{Amount, Asset, Digest, Network};
 
 use crate::Outcome;
-use fleet::{Enrolment, Fleet};
-use people::People;
+use crate::cli::Client;
+use crate::config::{Config, ConfirmationRule, DepositConfig, NodeConfig, OperatorKey, SignerConfig, WithdrawalConfig};
+use fleet::Enrolment;
+use people::CUSTOMERS;
+
+pub use fleet::Fleet;
+pub use people::People;
+pub use purse::{Draft, Purse};
+pub use service::Service;
+pub use terminal::until;
 
 /// Everything that runs.
 pub struct House {
-    node: Bitcoind,
-    fleet: Fleet,
-    people: People,
-    charter: Charter,
+    /// The chain.
+    pub node: Bitcoind,
+    /// The signers.
+    pub fleet: Fleet,
+    /// The people.
+    pub people: People,
+    /// What was decided.
+    pub charter: Charter,
+    /// The online system.
+    pub service: Service,
+    directory: PathBuf,
 }
 
 /// Starts the house; plays the tour or stays up until Enter is pressed.
@@ -41,23 +59,30 @@ pub fn run(tour: bool, data: Option<PathBuf>, network: Network) -> Outcome {
     if directory.exists() {
         return Err(format!("{} exists; name a new directory", directory.display()));
     }
-    std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let directory = directory.canonicalize().map_err(|error| error.to_string())?;
     let mut house = House::start(&directory)?;
     if tour {
         return tour::play(&mut house);
     }
-    house.describe(&directory);
+    house.describe();
     println!("\nPress Enter to stop.");
     std::io::stdin().read_line(&mut String::new()).map(|_| ()).map_err(|error| error.to_string())
 }
 
 impl House {
-    fn start(directory: &Path) -> Outcome<House> {
+    /// Starts everything in an empty directory.
+    pub fn start(directory: &Path) -> Outcome<House> {
+        House::start_with(directory, |_| {})
+    }
+
+    /// The same with another configuration of the online system.
+    pub fn start_with(directory: &Path, change: impl Fn(&mut Config)) -> Outcome<House> {
         let node = terminal::step("bitcoind on a private chain", || {
             Bitcoind::start(&directory.join("bitcoind")).map_err(|error| error.to_string())
         })?;
         let people =
-            terminal::step("keys of two operators and a customer", || People::create(&directory.join("people")))?;
+            terminal::step("keys of two operators and two customers", || People::create(&directory.join("people")))?;
         let enrolments = terminal::step("seeds and certificates of three signers", || fleet::init(directory))?;
         let charter = charter(&people, &enrolments)?;
         let fleet = terminal::step("charter, signed by both operators and adopted by every signer", || {
@@ -65,18 +90,91 @@ impl House {
             let approvals = people.sign_all("claviger-charter", &charter.digest())?;
             Fleet::start(directory, enrolments, &charter, &approvals)
         })?;
-        Ok(House { node, fleet, people, charter })
+        let mut config = config(directory, &node, &fleet, &people)?;
+        change(&mut config);
+        let service =
+            terminal::step("the online system: books, pipelines, interfaces", || Service::start(directory, &config))?;
+        Ok(House { node, fleet, people, charter, service, directory: directory.to_owned() })
     }
 
-    fn describe(&self, directory: &Path) {
-        println!("\ncharter     {}", directory.join("charter.json").display());
+    /// Where everything is kept.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The customers' interface, as one of them sees it.
+    pub fn customer(&self, name: &str) -> Outcome<Client> {
+        Ok(Client::new(&format!("http://{}", self.service.customers), self.people.key(name)?))
+    }
+
+    /// The operators' interface, as one of them sees it.
+    pub fn operator(&self, name: &str) -> Outcome<Client> {
+        Ok(Client::new(&format!("http://{}", self.service.operators), self.people.key(name)?))
+    }
+
+    fn describe(&self) {
+        println!("\ncustomers   http://{0}   documentation http://{0}/docs", self.service.customers);
+        println!("operators   http://{0}   documentation http://{0}/docs", self.service.operators);
+        println!("data        {}", self.directory.display());
         for (name, address) in self.fleet.addresses() {
             println!("signer {name}   {address} (mutual TLS)");
         }
         for wallet in &self.charter.wallets {
             println!("wallet {:5}{}", wallet.id, wallet.descriptor);
         }
+        let bitcoind = self.directory.join("bitcoind");
+        println!("\nTry, in another terminal:");
+        for (name, address, command) in [
+            ("alice", self.service.customers, "account"),
+            ("alice", self.service.customers, "new-address"),
+            ("olga", self.service.operators, "signers"),
+            ("olga", self.service.operators, "wallets"),
+        ] {
+            println!("  ./claviger --url http://{address} --key {} {command}", self.people.key_file(name).display());
+        }
+        println!("Coins come from the wallet \"outside\" of the bitcoind in {}.", bitcoind.display());
     }
+}
+
+fn config(directory: &Path, node: &Bitcoind, fleet: &Fleet, people: &People) -> Outcome<Config> {
+    let operators = people.operators().map(|(name, _, _)| {
+        Ok(OperatorKey { operator: name.to_owned(), key: hex::encode(people.key(name)?.public()) })
+    });
+    let signers = fleet.addresses().map(|(name, address)| SignerConfig {
+        id: name.to_owned(),
+        address,
+        certificate: format!("signer-{name}.pem").into(),
+    });
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    Ok(Config {
+        database: "sqlite:claviger.db".to_owned(),
+        charter: "charter.json".into(),
+        node: NodeConfig { url: node.client().url().to_owned(), cookie: directory.join("bitcoind/regtest/.cookie") },
+        signers: signers.collect(),
+        client_certificate: "client.pem".into(),
+        client_key: "client.key".into(),
+        customer_listen: loopback,
+        operator_listen: loopback,
+        operators: operators.collect::<Outcome<_>>()?,
+        deposits: DepositConfig {
+            confirmations: vec![
+                ConfirmationRule { sats_max: 100_000_000, confirmations: 2 },
+                ConfirmationRule { sats_max: u64::MAX, confirmations: 3 },
+            ],
+            sats_min: 1_000,
+            reorganization_max: 20,
+        },
+        withdrawals: WithdrawalConfig {
+            wallet: "hot".to_owned(),
+            fee_sats_max: 50_000,
+            lifetime_seconds: 3_600,
+            target_blocks: 6,
+            fallback_rate: 5_000,
+            bump_after_blocks: 6,
+            settle_confirmations: 1,
+            batch_max: 20,
+        },
+    })
 }
 
 fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
@@ -116,13 +214,17 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
         let id = enrolment.signer.parse().map_err(|_| "a signer's name has no form".to_owned())?;
         Ok(SignerIdentity { id, journal_key: *key.as_bytes() })
     });
+    let customers = CUSTOMERS.iter().map(|name| {
+        let id = name.parse().map_err(|error| format!("{name}: {error}"))?;
+        Ok(Customer { id, keys: vec![people.key(name)?.public()] })
+    });
     let two = Quorum { people: 2, organisations: 2 };
     Ok(Charter {
         version: 1,
         previous: None,
         network: Network::Regtest,
         operators: operators.collect::<Outcome<_>>()?,
-        customers: vec![Customer { id: "alice".parse().map_err(|_| "alice")?, keys: vec![people.customer_key()] }],
+        customers: customers.collect::<Outcome<_>>()?,
         signers: signers.collect::<Outcome<_>>()?,
         wallets: vec![wallet("hot", WalletClass::Hot, 0)?, wallet("cold", WalletClass::Cold, 1)?],
         tiers: vec![

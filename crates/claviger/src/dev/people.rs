@@ -4,39 +4,47 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ed25519_dalek::{Signer as _, SigningKey};
-use policy::http_signature::{Parameters, Parts, content_digest, signature_base, signature_header};
-use types::{Digest, Instruction, Moment, SshApproval};
+use types::{Digest, Instruction, SshApproval};
 
 use crate::Outcome;
+use crate::cli::ApiKey;
 
 const OPERATORS: [(&str, &str); 2] = [("olga", "Northbank"), ("omar", "Southtrust")];
 
-/// The people.
+/// Customers of the house.
+pub const CUSTOMERS: [&str; 2] = ["alice", "bob"];
+
+/// The people, with every key of theirs.
 pub struct People {
     directory: PathBuf,
     public: Vec<String>,
-    customer: SigningKey,
 }
 
 impl People {
-    /// Makes their keys.
+    /// Makes their keys: SSH keys for approvals, and keys for requests.
     pub fn create(directory: &Path) -> Outcome<People> {
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         let public = OPERATORS.iter().map(|(name, _)| keygen(directory, name)).collect::<Outcome<_>>()?;
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|error| error.to_string())?;
-        Ok(People { directory: directory.to_owned(), public, customer: SigningKey::from_bytes(&secret) })
+        let people = People { directory: directory.to_owned(), public };
+        for name in OPERATORS.iter().map(|(name, _)| *name).chain(CUSTOMERS) {
+            ApiKey::generate()?.write(&people.key_file(name))?;
+        }
+        Ok(people)
+    }
+
+    /// The file of somebody's request key.
+    pub fn key_file(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.key"))
+    }
+
+    /// Somebody's request key.
+    pub fn key(&self, name: &str) -> Outcome<ApiKey> {
+        ApiKey::read(&self.key_file(name))
     }
 
     /// Name, organisation and public key of each operator.
     pub fn operators(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         OPERATORS.iter().zip(&self.public).map(|((name, organisation), key)| (*name, *organisation, key.as_str()))
-    }
-
-    /// The customer's public key.
-    pub fn customer_key(&self) -> [u8; 32] {
-        self.customer.verifying_key().to_bytes()
     }
 
     /// One operator's signature over a digest, by stock ssh-keygen.
@@ -60,28 +68,6 @@ impl People {
     pub fn approve(&self, operator: &str, instruction: &Instruction) -> Outcome<signer_wire::Approval> {
         let approval = self.sign(operator, "claviger-approval", &instruction.digest())?;
         Ok(signer_wire::Approval { operator: approval.operator.to_string(), signature: approval.signature })
-    }
-
-    /// The customer's signed request (RFC 9421) for a withdrawal.
-    pub fn request(&self, idempotency_key: &str, body: String, now: Moment) -> Outcome<signer_wire::Customer> {
-        let parameters = Parameters {
-            created: now.whole_seconds().plus_seconds(-1),
-            expires: now.whole_seconds().plus_seconds(300),
-            key_id: "alice-1".to_owned(),
-            nonce: format!("nonce-{idempotency_key}"),
-        };
-        let digest = content_digest(body.as_bytes());
-        let parts = Parts { method: "POST", path: policy::WITHDRAWALS_PATH, content_digest: &digest, idempotency_key };
-        let base = signature_base(&parts, &parameters).map_err(|error| error.to_string())?;
-        Ok(signer_wire::Customer {
-            method: "POST".to_owned(),
-            path: policy::WITHDRAWALS_PATH.to_owned(),
-            idempotency_key: idempotency_key.to_owned(),
-            content_digest: digest,
-            signature_input: parameters.header(),
-            signature: signature_header(&self.customer.sign(base.as_bytes()).to_bytes()),
-            body,
-        })
     }
 }
 

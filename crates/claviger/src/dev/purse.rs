@@ -1,14 +1,11 @@
-//! The hot wallet's coins during the tour, and transactions over them.
+//! The hot wallet's coins as an attacker knows them, and transactions over them.
 
 use bitcoin::psbt::Psbt;
 use bitcoin::{OutPoint, Transaction};
 use chains::bitcoin::{
-    Branch, Caps, Change, Coin, Input, PartialSignature, Payment, Target, WalletDescriptor, combine, finalize,
-    generate, inspect, parse_address, select,
+    Branch, Change, Coin, Input, Payment, Target, WalletDescriptor, generate, parse_address, select,
 };
 use node::regtest::Bitcoind;
-use policy::Charter;
-use signer_client::Signed;
 use types::{Instruction, Network};
 
 use crate::Outcome;
@@ -23,7 +20,6 @@ const DUST_SATS: u64 = 330;
 /// Coins of one wallet.
 pub struct Purse {
     wallet: WalletDescriptor,
-    caps: Caps,
     coins: Vec<Input>,
     change_next: u32,
 }
@@ -32,22 +28,12 @@ pub struct Purse {
 pub struct Draft {
     /// As a PSBT.
     pub psbt: Psbt,
-    /// Its payments.
-    pub payments: Vec<Payment>,
-    /// Its fee in satoshis.
-    pub fee_sats: u64,
-    change: Option<u32>,
 }
 
 impl Purse {
     /// An empty one.
-    pub fn new(charter: &Charter, wallet: WalletDescriptor) -> Purse {
-        let caps = Caps {
-            fee_sats_max: charter.fee.sats_max,
-            sats_per_kvb_max: charter.fee.sats_per_kvb_max,
-            change_index_max: u32::MAX >> 1,
-        };
-        Purse { wallet, caps, coins: vec![], change_next: 0 }
+    pub fn new(wallet: WalletDescriptor) -> Purse {
+        Purse { wallet, coins: vec![], change_next: 0 }
     }
 
     /// Takes the output of `transaction` that pays our address; its amount in satoshis.
@@ -58,11 +44,6 @@ impl Purse {
         let sats = output.value.to_sat();
         self.coins.push(Input { previous: transaction.clone(), vout, branch, index });
         Ok(sats)
-    }
-
-    /// What the wallet holds, in satoshis.
-    pub fn sats(&self) -> u64 {
-        self.pool().iter().map(|coin| coin.sats).sum()
     }
 
     fn pool(&self) -> Vec<Coin> {
@@ -112,46 +93,29 @@ impl Purse {
         getrandom::fill(&mut place).map_err(|error| error.to_string())?;
         let psbt = generate(&self.wallet, &inputs, &payments, change, usize::from(u16::from_be_bytes(place)), height);
         let psbt = psbt.map_err(|error| error.to_string())?;
-        Ok(Draft { psbt, payments, fee_sats: chosen.fee_sats, change: change.map(|change| change.index) })
+        Ok(Draft { psbt })
     }
 
-    /// Combines the signatures, after verifying each, into what the network takes.
-    pub fn finish(&self, draft: &Draft, signed: &[Signed]) -> Outcome<Transaction> {
-        let effects =
-            inspect(&draft.psbt, &self.wallet, &draft.payments, &self.caps).map_err(|error| error.to_string())?;
-        let mut psbt = draft.psbt.clone();
-        let secp = bitcoin::secp256k1::Secp256k1::new();
-        for signature in signed.iter().flat_map(|signed| &signed.signatures) {
-            let bytes = |text: &str| hex::decode(text).map_err(|error| error.to_string());
-            let part = PartialSignature {
-                input: signature.input,
-                public_key: bytes(&signature.public_key)?,
-                signature: bytes(&signature.signature)?,
-            };
-            combine(&mut psbt, &effects, &[part], &secp).map_err(|error| error.to_string())?;
+    /// Takes every output of a transaction that pays one of the wallet's first addresses.
+    pub fn take_all(&mut self, transaction: &Transaction) {
+        for branch in [Branch::Receive, Branch::Change] {
+            for index in 0..12 {
+                // Most addresses are not paid here.
+                let _ = self.take(transaction, branch, index);
+            }
         }
-        finalize(&psbt, &self.wallet, &effects).map_err(|error| error.to_string())
     }
 
-    /// Takes a confirmed transaction of ours into account: its coins are gone, its change is here.
-    pub fn settle(&mut self, draft: &Draft, transaction: &Transaction) -> Outcome {
-        let spent: Vec<_> = transaction.input.iter().map(|input| input.previous_output).collect();
-        self.coins.retain(|input| !spent.contains(&OutPoint::new(input.previous.compute_txid(), input.vout)));
-        if let Some(index) = draft.change {
-            self.take(transaction, Branch::Change, index)?;
-            self.change_next = self.change_next.max(index.saturating_add(1));
+    /// Forgets coins that are spent.
+    pub fn prune(&mut self, node: &Bitcoind) -> Outcome {
+        let mut kept = Vec::new();
+        for input in self.coins.drain(..) {
+            let outpoint = OutPoint::new(input.previous.compute_txid(), input.vout);
+            if node.client().unspent(&outpoint).map_err(|error| error.to_string())?.is_some() {
+                kept.push(input);
+            }
         }
+        self.coins = kept;
         Ok(())
-    }
-
-    /// What the chain says that the wallet's coins are worth, in satoshis; a coin that the chain does not have is an error.
-    pub fn on_chain(&self, node: &Bitcoind) -> Outcome<u64> {
-        let mut sum = 0u64;
-        for coin in self.pool() {
-            let output = node.client().unspent(&coin.outpoint).map_err(|error| error.to_string())?;
-            let output = output.ok_or_else(|| format!("the chain does not have {}", coin.outpoint))?;
-            sum = sum.checked_add(output.value.to_sat()).ok_or("the sums do not fit")?;
-        }
-        Ok(sum)
     }
 }

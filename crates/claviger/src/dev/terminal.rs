@@ -1,7 +1,7 @@
 //! What the terminal shows: steps with their time, and figures in line.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
@@ -22,7 +22,7 @@ pub fn chapter(text: &str) {
 
 /// A fact with its name.
 pub fn fact(name: &str, value: impl std::fmt::Display) {
-    println!("    {name:12} {value}");
+    println!("    {name:15} {value}");
 }
 
 /// Something that every signer refused, as it should be, with the rule's name.
@@ -41,4 +41,23 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     let mark = if outcome.is_ok() { styled("32", "✓") } else { styled("31", "✗") };
     println!("  {mark} {name} {}", styled("2", &format!("({} ms)", start.elapsed().as_millis())));
     outcome
+}
+
+/// How long the story waits for something that should happen by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until something is there; `None` means: not yet. Errors of looking count as not yet, and are told at the end.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+    let start = Instant::now();
+    loop {
+        let last = match look() {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => "not yet".to_owned(),
+            Err(error) => error,
+        };
+        if start.elapsed() > PATIENCE {
+            return Err(format!("waited in vain for: {what} ({last})"));
+        }
+        std::thread::park_timeout(Duration::from_millis(30));
+    }
 }
