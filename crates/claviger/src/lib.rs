@@ -38,6 +38,9 @@ enum Command {
         /// Where to keep the house; a new directory, kept afterwards. Without it, a temporary one that vanishes.
         #[arg(long)]
         data: Option<PathBuf>,
+        /// Keep the books in this database instead of SQLite: `postgres://USER@HOST/DATABASE`.
+        #[arg(long)]
+        database: Option<String>,
         /// The network; only regtest is accepted here.
         #[arg(long, default_value_t = Network::Regtest)]
         network: Network,
@@ -76,7 +79,7 @@ enum KeyCommand {
 
 fn run(arguments: Arguments) -> Outcome {
     match arguments.command {
-        Command::Dev { tour, data, network } => dev::run(tour, data, network),
+        Command::Dev { tour, data, database, network } => dev::run(tour, data, database, network),
         Command::Serve { config } => serve::run(&config),
         Command::Key(KeyCommand::New { file }) => {
             let key = cli::ApiKey::generate()?;

@@ -11,7 +11,18 @@ fn claviger(arguments: &[&str]) -> (bool, String) {
 
 #[test]
 fn the_tour_ends_equal_to_the_satoshi_and_every_attack_is_refused() {
-    let (done, text) = claviger(&["dev", "--tour"]);
+    play(&["dev", "--tour"]);
+}
+
+#[test]
+fn the_tour_is_the_same_on_postgresql() {
+    let postgres = testkit::Postgres::start().unwrap();
+    play(&["dev", "--tour", "--database", &postgres.url()]);
+    assert_ne!(postgres.run("SELECT count(*) FROM journal").unwrap().trim(), "0");
+}
+
+fn play(arguments: &[&str]) {
+    let (done, text) = claviger(arguments);
     assert!(done, "{text}");
     assert!(text.contains("NOT FOR PRODUCTION"), "{text}");
     assert!(text.contains("equal to the satoshi"), "{text}");

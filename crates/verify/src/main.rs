@@ -2,6 +2,7 @@
 
 mod address;
 mod approvals;
+mod audit;
 mod instruction;
 mod report;
 mod transaction;
@@ -59,6 +60,14 @@ enum Command {
         #[arg(long = "instruction", required = true)]
         instructions: Vec<PathBuf>,
     },
+    /// Check an export of the audit log, and name the first entry that does not hold.
+    Audit {
+        /// The export: one JSON line for each entry, as `claviger audit` writes it.
+        file: PathBuf,
+        /// Hash of the last entry, noted elsewhere: without it, a log that was written anew as a whole looks intact.
+        #[arg(long)]
+        head: Option<String>,
+    },
     /// Check that an address belongs to a wallet.
     Address {
         /// The charter.
@@ -81,6 +90,7 @@ fn main() -> ExitCode {
         Command::Instruction { file, text_to_sign } => instruction::run(&file, text_to_sign.as_deref()),
         Command::Approvals { charter, instruction, approvals } => approvals::run(&charter, &instruction, &approvals),
         Command::Transaction { charter, psbt, instructions } => transaction::run(&charter, &psbt, &instructions),
+        Command::Audit { file, head } => audit::run(&file, head.as_deref()),
         Command::Address { charter, wallet, index, address } => address::run(&charter, &wallet, index, &address),
     };
     let report = outcome.unwrap_or_else(Report::refused);

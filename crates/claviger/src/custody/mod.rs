@@ -126,6 +126,8 @@ impl Custody {
         };
         let signers = config.signers.iter().map(signer).collect::<Outcome<_>>()?;
         let store = Store::open(&config.database).await.map_err(explain)?;
+        // Whoever wrote into the books while nobody looked is found out before anything is paid by them.
+        store.verify_books().await.map_err(explain)?;
         let custody = Custody {
             node: node::Client::new(&config.node.url, config.node.cookie.clone()),
             asset: Asset::Bitcoin(charter.network),

@@ -23,7 +23,12 @@ const STEPS: [(&str, &[&str]); 4] = [
 
 /// Drives the pipelines until `stop` says so.
 pub async fn work(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
-    let mut worker = Worker { custody, looked: HashSet::new(), raised: HashSet::new(), tip: None };
+    // Alarms of the process before this one are ours to clear.
+    let raised = match custody.store.alarms().await {
+        Ok(alarms) => alarms.into_iter().map(|alarm| (alarm.code, alarm.subject)).collect(),
+        Err(_) => HashSet::new(),
+    };
+    let mut worker = Worker { custody, looked: HashSet::new(), raised, tip: None };
     while !*stop.borrow() {
         let more = worker.round().await;
         if more {
@@ -40,7 +45,7 @@ pub async fn work(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
 struct Worker {
     custody: Arc<Custody>,
     looked: HashSet<Txid>,
-    /// Alarms that this process raised: code and subject.
+    /// Alarms that stand: code and subject.
     raised: HashSet<(String, String)>,
     tip: Option<u32>,
 }

@@ -47,7 +47,7 @@ pub struct House {
 }
 
 /// Starts the house; plays the tour or stays up until Enter is pressed.
-pub fn run(tour: bool, data: Option<PathBuf>, network: Network) -> Outcome {
+pub fn run(tour: bool, data: Option<PathBuf>, database: Option<String>, network: Network) -> Outcome {
     if network != Network::Regtest {
         return Err(format!(
             "a development house keeps all keys on one machine; it refuses {network} and runs on regtest only"
@@ -61,7 +61,11 @@ pub fn run(tour: bool, data: Option<PathBuf>, network: Network) -> Outcome {
     }
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let directory = directory.canonicalize().map_err(|error| error.to_string())?;
-    let mut house = House::start(&directory)?;
+    let mut house = House::start_with(&directory, |config| {
+        if let Some(database) = &database {
+            config.database.clone_from(database);
+        }
+    })?;
     if tour {
         return tour::play(&mut house);
     }

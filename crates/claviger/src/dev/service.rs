@@ -37,6 +37,11 @@ impl Service {
         Ok(service)
     }
 
+    /// Number of the process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Kills the process, as a crash does.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
