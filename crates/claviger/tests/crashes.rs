@@ -1,5 +1,10 @@
 //! The online system is killed at every step, signers and nodes go away, disks fill: one payment, balanced books.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "in a test, failing here is the test failing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "in a test, failing here is the test failing"
+)]
 
 mod common;
 

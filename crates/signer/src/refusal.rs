@@ -20,7 +20,7 @@ impl Refused {
         Refused { code, reason: reason.into(), retry: false }
     }
 
-    /// A refusal whose cause can go away by itself.
+    /// A refusal whose cause can go away without the asker's doing: with time, or by a quorum.
     pub fn for_now(code: &'static str, reason: impl Into<String>) -> Refused {
         Refused { code, reason: reason.into(), retry: true }
     }

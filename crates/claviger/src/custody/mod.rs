@@ -17,10 +17,10 @@ mod settle;
 mod sign;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use chains::bitcoin::WalletDescriptor;
 use ledger::{AccountId, Rules, TransferId};
@@ -79,6 +79,8 @@ pub struct Custody {
     node: node::Client,
     signers: Mutex<Vec<SignerClient>>,
     index: Mutex<AddressIndex>,
+    /// When signers are asked again about a transaction, and how often they were in vain. Forgotten by a restart.
+    patience: Mutex<HashMap<String, (Instant, u32)>>,
     wake: Notify,
 }
 
@@ -137,6 +139,7 @@ impl Custody {
             wallets,
             signers: Mutex::new(signers),
             index: Mutex::default(),
+            patience: Mutex::default(),
             wake: Notify::new(),
         };
         custody.prepare().await.map_err(explain)?;
@@ -204,6 +207,10 @@ impl Custody {
     /// The node.
     pub const fn node(&self) -> &node::Client {
         &self.node
+    }
+
+    fn patience(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, u32)>> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn index(&self) -> std::sync::MutexGuard<'_, AddressIndex> {

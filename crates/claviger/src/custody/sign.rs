@@ -1,5 +1,7 @@
 //! Transactions go to the signers, who check everything themselves.
 
+use std::time::{Duration, Instant};
+
 use bitcoin::consensus::encode::serialize;
 use bitcoin::psbt::Psbt;
 use bitcoin::secp256k1::Secp256k1;
@@ -17,6 +19,9 @@ impl Custody {
     pub(super) async fn sign_transactions(&self) -> Result<(), StepError> {
         let mut outcome = Ok(());
         for row in self.store.transactions_in(TransactionState::Generated).await? {
+            if self.patience().get(&row.txid).is_some_and(|(until, _)| Instant::now() < *until) {
+                continue;
+            }
             // What one transaction waits for, others need not.
             if let Err(error) = self.sign_one(row).await {
                 outcome = Err(error);
@@ -32,23 +37,39 @@ impl Custody {
             let (instruction, evidence) = self.with_evidence(payment).await?;
             wires.push(crate::wire::instruction(&instruction, &evidence));
         }
-        let first = !row.asked;
+        let before = row.clone();
         let row = TransactionRow { asked: true, updated: now(), ..row };
-        if first {
+        if !before.asked {
             // Before the first question: from a crash during it on, only a signature or another try ends this.
             self.store.commit(Move::new(row.updated).run(row.update(TransactionState::Generated))).await?;
         }
         let needed = self.wallet(&row.wallet)?.threshold();
-        let outcome = blocking(|| sign(&mut self.signers(), needed, &wires, &hex::encode(&row.psbt)));
-        match outcome {
-            Ok(signed) => self.signed(row, &payments, &signed).await,
-            Err(error) if first && all_refused(&error, self.config.signers.len()) => {
-                self.dissolve(row, payments, &error).await
+        let error = match blocking(|| sign(&mut self.signers(), needed, &wires, &hex::encode(&row.psbt))) {
+            Ok(signed) => {
+                self.patience().remove(&row.txid);
+                return self.signed(row, &payments, &signed).await;
             }
-            Err(error) => {
-                Err(StepError::Waiting { code: "signers", subject: row.txid, message: self.name_signers(&error) })
-            }
+            Err(error) => error,
+        };
+        let refused = !before.asked && all_refused(&error, self.config.signers.len());
+        if refused && (payments.len() > 1 || !may_change(&error)) {
+            self.patience().remove(&row.txid);
+            return self.dissolve(row, payments, &error).await;
         }
+        if refused {
+            // None of them has written anything down: what was never asked may be asked, and given up, as before.
+            self.store.commit(Move::new(now()).run(before.update(TransactionState::Generated))).await?;
+        }
+        self.wait_for_signers(&row.txid);
+        Err(StepError::Waiting { code: "signers", message: self.name_signers(&error), subject: row.txid })
+    }
+
+    /// Waits longer after each failure: 0.2 s, twice that, up to five seconds.
+    fn wait_for_signers(&self, txid: &str) {
+        let mut patience = self.patience();
+        let (_, failures) = patience.get(txid).copied().unwrap_or((Instant::now(), 0));
+        let wait = Duration::from_millis(200).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(5));
+        patience.insert(txid.to_owned(), (Instant::now() + wait, failures.saturating_add(1)));
     }
 
     fn name_signers(&self, error: &SessionError) -> String {
@@ -99,7 +120,7 @@ impl Custody {
         Ok(())
     }
 
-    /// Every signer refused at the first time of asking, so none of them has written anything down: coins and payments are
+    /// Every signer refused every time, so none of them has written anything down: coins and payments are
     /// free again. Payments that were together are tried alone, so that one of them does not hold up the others; one that was
     /// alone is refused with the signers' words.
     async fn dissolve(
@@ -138,13 +159,9 @@ impl Custody {
             step = step.run(next.update(payment.state)).audit("system", "payment.approved", &payment.id, &*words);
         }
         self.store.commit(step).await?;
-        if let (true, Some(payment)) = (alone && !may_change(error), payments.into_iter().next()) {
+        if let (true, Some(payment)) = (alone, payments.into_iter().next()) {
             let payment = PaymentRow { state: PaymentState::Approved, group: String::new(), solo: true, ..payment };
             self.end_payment(payment, PaymentState::Refused, &words, "system", now()).await?;
-            return Ok(());
-        }
-        if alone {
-            return Err(StepError::Waiting { code: "signers", subject: row.wallet.to_string(), message: words });
         }
         Ok(())
     }

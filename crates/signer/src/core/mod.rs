@@ -200,9 +200,10 @@ impl Core {
         let closed = |name: &str| self.state.latches.get(name).map(|reason| (name.to_owned(), reason.clone()));
         let found = [ALL, CLOCK, JOURNAL_BEHIND, &wallet].into_iter().find_map(closed);
         match found {
-            Some((latch, reason)) => {
-                Err(Refused::new("frozen", format!("the latch \"{latch}\" is closed ({reason}); a quorum can open it")))
-            }
+            Some((latch, reason)) => Err(Refused::for_now(
+                "frozen",
+                format!("the latch \"{latch}\" is closed ({reason}); a quorum can open it"),
+            )),
             None => Ok(()),
         }
     }

@@ -177,6 +177,8 @@ impl Core {
             }
             Outcome::Refused { rule, reason } => match asked {
                 Some(Err(error)) => Err(Refused::new(rule, format!("{reason}: {error}"))),
+                // A window rolls on.
+                _ if rule.ends_with("-window") => Err(Refused::for_now(rule, reason)),
                 _ => Err(Refused::new(rule, reason)),
             },
         }

@@ -1,0 +1,343 @@
+//! An attacker with the database, the interfaces' credentials or a customer's key.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "in a test, failing here is the test failing"
+)]
+
+mod common;
+
+use std::process::Command;
+use std::sync::Barrier;
+
+use common::{ASSET, Town, text};
+use serde_json::{Value, json};
+use types::{Amount, Body, CustomerId, Instruction};
+
+fn id_of(key: &str) -> String {
+    let alice: CustomerId = "alice".parse().unwrap();
+    policy::withdrawal_id(&alice, key).unwrap().to_string()
+}
+
+/// The instruction of a payment with another destination and amount.
+fn forged(town: &Town, id: &str, destination: &str, sats: u64) -> String {
+    let canonical = text(&town.payment(id).unwrap(), "/canonical");
+    let mut instruction = Instruction::from_canonical(canonical.as_bytes()).unwrap();
+    if let Body::CustomerWithdrawal(payment) = &mut instruction.body {
+        payment.destination = destination.to_owned();
+        payment.amount = Amount::from_sats(sats);
+    }
+    String::from_utf8(instruction.canonical()).unwrap()
+}
+
+fn amount(sats: u64) -> String {
+    format!("X'{}'", hex::encode(Amount::from_sats(sats).to_be_bytes()))
+}
+
+#[test]
+fn t07_database_rewrite_moves_nothing() {
+    let mut town = Town::with_coins();
+    let mallory = town.outside();
+    let honest = town.outside();
+
+    // Destination and amount of a withdrawal that waits for approval, edited; the queue told that it is approved.
+    let large = id_of("large");
+    assert_eq!(town.withdraw("alice", "large", &Town::withdrawal(60_000_000, &honest)).status, 201);
+    town.reaches(&large, "awaiting-approval");
+    let canonical = forged(&town, &large, &mallory, 60_000_000);
+    town.tamper(&format!(
+        "UPDATE payments SET destination = '{mallory}', canonical = '{canonical}', state = 'approved', tier = 'automatic'
+         WHERE id = '{large}'"
+    ));
+    town.house.service.restart().unwrap();
+    let shown = town.reaches(&large, "refused");
+    assert!(text(&shown, "/payment/reason").contains("customer-signature"), "{shown}");
+
+    // Approvals taken from one payment and put under another, whose state says approved.
+    let (given, wanted) = (id_of("given"), id_of("wanted"));
+    for key in ["given", "wanted"] {
+        let answer = town.withdraw("alice", key, &Town::withdrawal(70_000_000, &mallory));
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+        town.reaches(&id_of(key), "awaiting-approval");
+    }
+    assert_eq!(town.approve("olga", &given).status, 200);
+    town.tamper(&format!(
+        "INSERT INTO approvals SELECT '{wanted}', operator, signature, created FROM approvals WHERE payment = '{given}';
+         INSERT INTO approvals SELECT '{wanted}', 'omar', signature, created FROM approvals WHERE payment = '{given}';
+         UPDATE payments SET state = 'approved', tier = 'quorum' WHERE id = '{wanted}'"
+    ));
+    town.house.service.restart().unwrap();
+    let shown = town.reaches(&wanted, "refused");
+    assert!(text(&shown, "/payment/reason").contains("approvals-missing"), "{shown}");
+
+    // An instruction that nobody asked for.
+    let invented = forged(&town, &given, &mallory, 4_000_000).replace(&given, "wd-00000000000000000000000000000000");
+    town.tamper(&format!(
+        "INSERT INTO payments SELECT 'wd-00000000000000000000000000000000', kind, 'approved', requester, asset, wallet,
+         '{mallory}', destination_wallet, {}, '{invented}', request, body_digest, hold, expires, 'automatic', '', '', 0,
+         created, updated FROM payments WHERE id = '{given}'",
+        amount(4_000_000)
+    ));
+    town.house.service.restart().unwrap();
+    let shown = town.reaches("wd-00000000000000000000000000000000", "refused");
+    assert!(text(&shown, "/payment/reason").contains("customer-signature"), "{shown}");
+    assert_eq!(town.received(&mallory), (0, 0));
+
+    // A payment that was paid, put back into the queue.
+    let small = id_of("small");
+    town.house.service.restart().unwrap();
+    assert_eq!(town.withdraw("alice", "small", &Town::withdrawal(2_000_000, &honest)).status, 201);
+    town.reaches(&small, "broadcast");
+    town.house.node.mine(1).unwrap();
+    town.reaches(&small, "settled");
+    let hold = format!("X'{}'", "00".repeat(16));
+    town.tamper(&format!("UPDATE payments SET state = 'approved', grp = '', hold = {hold} WHERE id = '{small}'"));
+    town.house.service.restart().unwrap();
+    town.until_alarm("signers", "signed-once");
+    assert_eq!(town.received(&honest), (2_000_000, 1));
+    assert_eq!(town.received(&mallory), (0, 0));
+
+    // Everything that was refused is in the log, which still holds.
+    let export = town.house.directory().join("audit.jsonl");
+    let status = Command::new(env!("CARGO_BIN_EXE_claviger"))
+        .args(["--url", &format!("http://{}", town.house.service.operators), "--key"])
+        .arg(town.house.people.key_file("olga"))
+        .args(["audit", "--out"])
+        .arg(&export)
+        .status();
+    assert!(status.unwrap().success());
+    let log = std::fs::read_to_string(&export).unwrap();
+    for word in ["customer-signature", "approvals-missing", "signed-once", "payment.refused"] {
+        assert!(log.contains(word), "{word}");
+    }
+    let mut verifier = audit_log::Verifier::default();
+    log.lines().for_each(|line| drop(verifier.line(line).unwrap()));
+}
+
+#[test]
+fn t07_invented_balances_are_found_before_anything_is_paid_by_them() {
+    let mut town = Town::with_coins();
+    let journal = "UPDATE journal SET amount = X'00000000000000000000000077359400' WHERE seq = 2";
+    let drop_triggers = "DROP TRIGGER journal_update; DROP TRIGGER journal_delete";
+    let balance = format!(
+        "INSERT OR REPLACE INTO balances SELECT id, {z}, {z}, {z}, {much}, 3 FROM accounts WHERE name = 'customer:bob'",
+        z = amount(0),
+        much = amount(9_000_000_000)
+    );
+    town.house.service.kill();
+    let database = town.house.directory().join("claviger.db");
+    let copy = town.house.directory().join("intact.db");
+    let copies = |from: &std::path::Path, to: &std::path::Path| {
+        for end in ["", "-wal", "-shm"] {
+            let file = |path: &std::path::Path| std::path::PathBuf::from(format!("{}{end}", path.display()));
+            let _ = std::fs::remove_file(file(to));
+            if file(from).exists() {
+                std::fs::copy(file(from), file(to)).unwrap();
+            }
+        }
+    };
+    copies(&database, &copy);
+    for edit in [format!("{drop_triggers}; {journal}"), balance] {
+        town.tamper(&edit);
+        let refused = town.house.service.restart().unwrap_err();
+        assert!(refused.contains("books") || refused.contains("never written"), "{refused}");
+        copies(&copy, &database);
+    }
+    town.house.service.restart().unwrap();
+    assert_eq!(town.available("bob").unwrap(), 50_000_000);
+}
+
+#[test]
+fn t11_a_hundred_equal_withdrawals_at_once_are_one() {
+    let town = Town::with_coins();
+    let destination = town.outside();
+    let body = Town::withdrawal(3_000_000, &destination).to_string();
+    let barrier = Barrier::new(100);
+    let answers: Vec<(u16, String)> = std::thread::scope(|scope| {
+        let ask = || {
+            let alice = town.alice();
+            barrier.wait();
+            let answer = alice.ask("POST", "/v1/withdrawals", "hundred", &body).unwrap();
+            (answer.status, text(&answer.body, "/id"))
+        };
+        let threads: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let id = id_of("hundred");
+    assert!(answers.iter().all(|(status, found)| [200, 201].contains(status) && *found == id), "{answers:?}");
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 201).count(), 1);
+    town.reaches(&id, "broadcast");
+    town.house.node.mine(1).unwrap();
+    town.reaches(&id, "settled");
+    assert_eq!(town.received(&destination), (3_000_000, 1));
+    town.until_available("alice", 297_000_000);
+    // The key stands for that payment for ever.
+    let other = town.withdraw("alice", "hundred", &Town::withdrawal(3_000_001, &destination));
+    assert_eq!((other.status, text(&other.body, "/code").as_str()), (409, "idempotency-conflict"));
+    assert_eq!(town.withdraw("alice", "hundred", &Town::withdrawal(3_000_000, &destination)).status, 200);
+}
+
+#[test]
+fn t11_withdrawals_at_once_never_spend_a_balance_twice() {
+    let town = Town::with_coins();
+    let destination = town.outside();
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let ask = |number: u32| {
+            let bob = town.house.customer("bob").unwrap();
+            let body = Town::withdrawal(20_000_000, &destination).to_string();
+            bob.ask("POST", "/v1/withdrawals", &format!("race-{number}"), &body).unwrap().status
+        };
+        let threads: Vec<_> = (0..10).map(|number| scope.spawn(move || ask(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // 50 million suffice for two of 20.
+    assert_eq!(answers.iter().filter(|status| **status == 201).count(), 2, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 422).count(), 8, "{answers:?}");
+    town.until_available("bob", 10_000_000);
+}
+
+#[test]
+fn t11_amounts_and_addresses_that_make_no_sense_are_named() {
+    let town = Town::with_coins();
+    let good = town.outside();
+    let destination = good.as_str();
+    let mainnet = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+    let sats = "1000000";
+    for (body, status, code) in [
+        (Town::withdrawal("-1", destination), 422, "amount"),
+        (Town::withdrawal("0", destination), 422, "amount"),
+        (Town::withdrawal("1.5", destination), 422, "amount"),
+        (Town::withdrawal("1e6", destination), 422, "amount"),
+        (Town::withdrawal("01", destination), 422, "amount"),
+        (Town::withdrawal("", destination), 422, "amount"),
+        (Town::withdrawal("340282366920938463463374607431768211456", destination), 422, "amount"),
+        (Town::withdrawal("340282366920938463463374607431768211455", destination), 422, "amount"),
+        (Town::withdrawal("2100000000000001", destination), 422, "amount"),
+        (Town::withdrawal("100", destination), 422, "amount-dust"),
+        (Town::withdrawal("300000001", destination), 422, "insufficient-funds"),
+        (Town::withdrawal(sats, mainnet), 422, "destination"),
+        (Town::withdrawal(sats, "nonsense"), 422, "destination"),
+        (Town::withdrawal(sats, &destination.to_uppercase()), 422, "destination"),
+        (json!({"amount": sats, "asset": "BTC", "destination": destination}), 422, "unknown-asset"),
+        (json!({"amount": 1_000_000, "asset": ASSET.to_string(), "destination": destination}), 400, "body"),
+        (json!({"amount": sats, "asset": ASSET.to_string()}), 400, "body"),
+        (json!({"amount": sats, "asset": ASSET.to_string(), "destination": destination, "fee": "0"}), 400, "body"),
+    ] {
+        let answer = town.withdraw("alice", "sense", &body);
+        assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (status, code), "{body} {:?}", answer.body);
+        assert!(!text(&answer.body, "/detail").is_empty() && !text(&answer.body, "/request_id").is_empty());
+    }
+    for key in ["", "with space", &"k".repeat(101)] {
+        let answer = town.withdraw("alice", key, &Town::withdrawal(sats, destination));
+        assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (400, "idempotency-key"), "{key:?}");
+    }
+    assert_eq!(town.available("alice").unwrap(), 300_000_000);
+}
+
+#[test]
+fn t02_requests_that_are_not_the_customers_own_are_refused() {
+    let town = Town::with_coins();
+    let destination = town.outside();
+    let body = Town::withdrawal(1_000_000, &destination).to_string();
+    let alice = town.house.people.key("alice").unwrap();
+    let fresh = || alice.sign("POST", "/v1/withdrawals", "forged", &body).unwrap();
+    let client = town.alice();
+    let refused = |request: types::CustomerRequest, status: u16, code: &str| {
+        let answer = client.send(&request).unwrap();
+        assert_eq!(
+            (answer.status, text(&answer.body, "/code").as_str()),
+            (status, code),
+            "{request:?} {:?}",
+            answer.body
+        );
+    };
+    let mut edited = fresh();
+    edited.body = Town::withdrawal(9_000_000, &destination).to_string();
+    refused(edited, 401, "signature");
+    let mut digest_too = fresh();
+    digest_too.body = Town::withdrawal(9_000_000, &destination).to_string();
+    digest_too.content_digest = policy::http_signature::content_digest(digest_too.body.as_bytes());
+    refused(digest_too, 401, "signature");
+    let mut key = fresh();
+    key.idempotency_key = "another".to_owned();
+    refused(key, 401, "signature");
+    let mut path = fresh();
+    path.path = "/v1/addresses".to_owned();
+    refused(path, 401, "signature");
+    let mut unsigned = fresh();
+    unsigned.signature_input = String::new();
+    refused(unsigned, 401, "signature");
+    let stranger = claviger::cli::ApiKey::generate().unwrap();
+    refused(stranger.sign("POST", "/v1/withdrawals", "forged", &body).unwrap(), 401, "signature");
+    // Operators' keys do not speak for customers, nor customers' on the operators' listener.
+    let olga = town.house.people.key("olga").unwrap();
+    refused(olga.sign("POST", "/v1/withdrawals", "forged", &body).unwrap(), 403, "wrong-listener");
+    let at_operators =
+        claviger::cli::Client::new(&format!("http://{}", town.house.service.operators), alice_key(&town));
+    assert_eq!(at_operators.ask("GET", "/v1/accounts", "", "").unwrap().status, 403);
+    assert_eq!(town.available("alice").unwrap(), 300_000_000);
+    // A recorded request brings the first answer, however often it is sent.
+    let recorded = fresh();
+    assert_eq!(client.send(&recorded).unwrap().status, 201);
+    assert_eq!(client.send(&recorded).unwrap().status, 200);
+    // What is one customer's, another does not see.
+    let id = id_of("forged");
+    let bob = town.house.customer("bob").unwrap();
+    assert_eq!(bob.ask("GET", &format!("/v1/withdrawals/{id}"), "", "").unwrap().status, 404);
+    assert_eq!(bob.ask("POST", &format!("/v1/withdrawals/{id}/cancel"), "x", "").unwrap().status, 404);
+    assert!(bob.get("/v1/withdrawals").unwrap().pointer("/items").and_then(Value::as_array).unwrap().is_empty());
+    let huge = client.ask("POST", "/v1/withdrawals", "huge", &" ".repeat(70_000)).unwrap();
+    assert_eq!((huge.status, text(&huge.body, "/code").as_str()), (413, "body-too-large"));
+    assert_eq!(client.ask("GET", "/v1/nowhere", "", "").unwrap().status, 404);
+    assert_eq!(client.ask("POST", "/v1/account", "x", "").unwrap().status, 405);
+}
+
+fn alice_key(town: &Town) -> claviger::cli::ApiKey {
+    town.house.people.key("alice").unwrap()
+}
+
+#[test]
+fn t04_approvals_over_the_interface_count_as_the_charter_says() {
+    let town = Town::with_coins();
+    let destination = town.outside();
+    let id = id_of("approved");
+    assert_eq!(town.withdraw("alice", "approved", &Town::withdrawal(60_000_000, &destination)).status, 201);
+    town.reaches(&id, "awaiting-approval");
+    // Omar's signature under olga's name.
+    let canonical = text(&town.payment(&id).unwrap(), "/canonical");
+    let instruction = Instruction::from_canonical(canonical.as_bytes()).unwrap();
+    let signature = town.house.people.approve("omar", &instruction).unwrap().signature;
+    let path = format!("/v1/payments/{id}/approvals");
+    let answer = town.olga().ask("POST", &path, "other", &json!({"signature": signature}).to_string()).unwrap();
+    assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (403, "approval-refused"));
+    let nonsense = town.olga().ask("POST", &path, "nonsense", &json!({"signature": "x"}).to_string()).unwrap();
+    assert_eq!(nonsense.status, 403);
+    // Olga twice is olga once.
+    for _ in 0..2 {
+        assert_eq!(town.approve("olga", &id).status, 200);
+    }
+    assert_eq!(town.payment(&id).unwrap().pointer("/approvals").and_then(Value::as_array).unwrap().len(), 1);
+    assert_eq!(town.state(&id).unwrap(), "awaiting-approval");
+    assert_eq!(town.approve("omar", &id).status, 200);
+    town.reaches(&id, "broadcast");
+    assert_eq!(town.approve("omar", &id).status, 409);
+    let late = town.alice().ask("POST", &format!("/v1/withdrawals/{id}/cancel"), "late", "").unwrap();
+    assert_eq!((late.status, text(&late.body, "/code").as_str()), (409, "too-late"));
+}
+
+#[test]
+fn t14_one_person_freezes_everything_at_once_also_across_restarts() {
+    let mut town = Town::with_coins();
+    let body = json!({"latch": "all", "reason": "something smells"});
+    let answer = town.olga().post("/v1/freeze", "freeze", &body).unwrap();
+    assert_eq!(answer.pointer("/frozen").and_then(Value::as_array).unwrap().len(), 3);
+    town.house.fleet.kill(0).unwrap();
+    town.house.fleet.restart(0).unwrap();
+    town.house.service.restart().unwrap();
+    let destination = town.outside();
+    assert_eq!(town.withdraw("alice", "frozen", &Town::withdrawal(1_000_000, &destination)).status, 201);
+    town.until_alarm("signers", "frozen");
+    assert_eq!(town.received(&destination), (0, 0));
+    assert_eq!(town.olga().ask("GET", "/ready", "", "").unwrap().status, 503);
+}
