@@ -82,38 +82,36 @@ async fn new_address(State(app): State<App>, caller: ByCustomer) -> Result<(Stat
     let owner = format!("customer:{}", caller.customer);
     let key = format!("address {owner} {}", caller.request.idempotency_key);
     let digest = Digest::of(&[caller.request.body.as_bytes()]);
-    for _ in 0..2 {
-        if let Some((before, answer)) = app.store.answer(&key).await? {
-            if before != digest {
-                return Err(Problem::new(
-                    409,
-                    "idempotency-conflict",
-                    "this Idempotency-Key stands for another address",
-                ));
-            }
-            let answer =
-                serde_json::from_str(&answer).map_err(|error| Problem::new(500, "storage", error.to_string()))?;
-            return Ok((StatusCode::CREATED, Json(answer)));
-        }
-        let wallet = app.config.withdrawals.wallet.parse();
-        let wallet = wallet.map_err(|_| Problem::new(500, "wallet", "the configuration names no hot wallet"))?;
-        let remember = |row: &store::AddressRow| {
-            let answer = serde_json::to_string(&AddressAnswer::from(row)).ok()?;
-            Some(Statement::remember_answer(&key, digest, &answer, row.created))
-        };
-        // The same request at the same time may be first: then its answer is there on the second look.
-        if let Ok(row) = app.new_address(&wallet, &owner, &wanted.label, remember).await {
-            return Ok((StatusCode::CREATED, Json(AddressAnswer::from(&row))));
-        }
+    let wallet = app.config.withdrawals.wallet.parse();
+    let wallet = wallet.map_err(|_| Problem::new(500, "wallet", "the configuration names no hot wallet"))?;
+    let remember = |row: &store::AddressRow| {
+        let answer = serde_json::to_string(&AddressAnswer::from(row)).ok()?;
+        Some(Statement::remember_answer(&key, digest, &answer, row.created))
+    };
+    if let Some(answer) = answered_before(&app, &key, digest).await? {
+        return Ok((StatusCode::CREATED, Json(answer)));
     }
-    app.new_address(
-        &app.config.withdrawals.wallet.parse().map_err(|_| Problem::not_found("wallet"))?,
-        &owner,
-        &wanted.label,
-        |_| None,
-    )
-    .await
-    .map(|row| (StatusCode::CREATED, Json(AddressAnswer::from(&row))))
+    let made = app.new_address(&wallet, &owner, &wanted.label, remember).await;
+    match made {
+        Ok(row) => Ok((StatusCode::CREATED, Json(AddressAnswer::from(&row)))),
+        // The same request at the same time may have been first.
+        Err(problem) => match answered_before(&app, &key, digest).await? {
+            Some(answer) => Ok((StatusCode::CREATED, Json(answer))),
+            None => Err(problem),
+        },
+    }
+}
+
+/// The address that was given out under this key.
+async fn answered_before(app: &App, key: &str, digest: Digest) -> Result<Option<AddressAnswer>, Problem> {
+    let Some((before, answer)) = app.store.answer(key).await? else { return Ok(None) };
+    if before != digest {
+        return Err(Problem::new(409, "idempotency-conflict", "this Idempotency-Key stands for another address"));
+    }
+    let answer: AddressAnswer =
+        serde_json::from_str(&answer).map_err(|error| Problem::new(500, "storage", error.to_string()))?;
+    app.check_address(&answer.wallet, answer.index, &answer.address)?;
+    Ok(Some(answer))
 }
 
 /// Your addresses, newest first.
@@ -126,6 +124,7 @@ async fn addresses(
     let owner = format!("customer:{}", caller.customer);
     let before = u32::try_from(page.number(u64::from(u32::MAX))?).unwrap_or(u32::MAX);
     let rows = app.store.addresses_of(&owner, before, page.limit()).await?;
+    rows.iter().try_for_each(|row| app.check_address(row.wallet.as_str(), row.index, &row.address))?;
     Ok(Json(List::new(rows, page.limit(), |row| row.id.to_string(), |row| AddressAnswer::from(&row))))
 }
 

@@ -45,6 +45,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(reconcile))
         .routes(routes!(signers))
         .routes(routes!(freeze))
+        .routes(routes!(execute))
         .routes(routes!(charter))
         .routes(routes!(alarms))
         .routes(routes!(audit))
@@ -388,6 +389,86 @@ async fn freeze(State(app): State<App>, caller: ByOperator) -> Result<Json<Freez
         ));
     }
     Ok(Json(answer))
+}
+
+/// An instruction that moves no coins, with everything that was said for it.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecuteBody {
+    /// The instruction's canonical form.
+    pub instruction: String,
+    /// Approvals by operators of the release quorum.
+    pub approvals: Vec<OperatorApproval>,
+}
+
+/// One operator's approval.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorApproval {
+    /// Who.
+    pub operator: String,
+    /// The armoured SSH signature.
+    pub signature: String,
+}
+
+/// Have signers carry out an instruction that moves no coins: open a latch, or release an anchor. They count the quorum themselves.
+#[utoipa::path(post, path = "/v1/instructions", request_body = ExecuteBody, params(("Idempotency-Key" = String, Header)),
+    responses((status = 200, body = ExecuteAnswer), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody)))]
+async fn execute(State(app): State<App>, caller: ByOperator) -> Result<Json<ExecuteAnswer>, Problem> {
+    let wanted: ExecuteBody = body(&caller.request)?;
+    let instruction = Instruction::from_canonical(wanted.instruction.as_bytes())
+        .map_err(|error| Problem::invalid("instruction", error.to_string()))?;
+    let only = match &instruction.body {
+        types::Body::Unfreeze(freeze) => Some(freeze.signer.to_string()),
+        types::Body::AnchorRelease { .. } => None,
+        _ => {
+            return Err(Problem::invalid("instruction", "payments are asked for at /v1/withdrawals and /v1/transfers"));
+        }
+    };
+    let approval = |approval: &OperatorApproval| signer_wire::Approval {
+        operator: approval.operator.clone(),
+        signature: approval.signature.clone(),
+    };
+    let wire = signer_wire::Instruction {
+        canonical: wanted.instruction.clone(),
+        evidence: signer_wire::Evidence {
+            customer_request: None,
+            approvals: wanted.approvals.iter().map(approval).collect(),
+        },
+    };
+    let answer = blocking(|| {
+        let mut answer = ExecuteAnswer { done: vec![], failed: vec![] };
+        for (client, config) in app.signers().iter_mut().zip(&app.config.signers) {
+            if only.as_ref().is_some_and(|only| *only != config.id) {
+                continue;
+            }
+            match client.call(RequestBody::Execute { instruction: wire.clone() }) {
+                Ok(_) => answer.done.push(config.id.clone()),
+                Err(error) => answer.failed.push(format!("{}: {error}", config.id)),
+            }
+        }
+        answer
+    });
+    let actor = format!("operator:{}", caller.operator);
+    let detail =
+        format!("{}; done at {}; not at: {}", sentence(&instruction), answer.done.join(", "), answer.failed.join("; "));
+    let step = store::Move::new(now()).audit(&actor, "instruction.executed", instruction.id.as_str(), detail);
+    // Signers' own journals have it, whether or not it can be written down here.
+    let _ = app.store.commit(step).await;
+    if answer.done.is_empty() {
+        return Err(Problem::new(403, "signers-refuse", answer.failed.join("; ")));
+    }
+    app.wake();
+    Ok(Json(answer))
+}
+
+/// Which signers carried an instruction out.
+#[derive(Serialize, ToSchema)]
+pub struct ExecuteAnswer {
+    /// Signers that have done it.
+    done: Vec<String>,
+    /// What the others said.
+    failed: Vec<String>,
 }
 
 /// The charter that signers hold.

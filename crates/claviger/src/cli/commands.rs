@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use types::Amount;
+use types::{Amount, Instruction};
 
 use super::client::{ApiKey, Client};
 use super::show::{Column, facts, table};
 use crate::Outcome;
+use crate::custody::now;
 
 /// How to reach an interface.
 #[derive(Args)]
@@ -128,6 +129,29 @@ pub enum Request {
         latch: String,
         /// Why.
         reason: String,
+    },
+    /// Write the instruction that opens a latch at a signer, for the release quorum to sign (operators).
+    Unfreeze {
+        /// The signer.
+        signer: String,
+        /// The latch: `all`, `wallet:NAME`, `clock` or `journal-behind`.
+        latch: String,
+        /// Why it may be opened.
+        reason: String,
+        /// Who asks, by name in the charter. The requester's own approval does not count.
+        #[arg(long)]
+        requester: String,
+        /// File for the instruction's canonical form.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Have signers carry out an instruction that moves no coins, with the signatures of its approvers (operators).
+    Execute {
+        /// The instruction's canonical form.
+        instruction: PathBuf,
+        /// A signature, as OPERATOR=FILE; once for each.
+        #[arg(long = "approval", value_name = "OPERATOR=FILE", required = true)]
+        approvals: Vec<String>,
     },
     /// The charter that signers hold (operators).
     Charter,
@@ -296,6 +320,10 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
             let answer = client.post("/v1/freeze", &fresh_key(None)?, &json!({"latch": latch, "reason": reason}))?;
             printer.one(&answer, &[("frozen at", "frozen"), ("not at", "failed")])
         }
+        Request::Unfreeze { signer, latch, reason, requester, out } => {
+            unfreeze(client, printer, [&signer, &latch, &reason, &requester], &out)
+        }
+        Request::Execute { instruction, approvals } => execute(client, printer, &instruction, &approvals),
         Request::Charter => {
             let text = serde_json::to_string_pretty(&client.get("/v1/charter")?).map_err(|error| error.to_string())?;
             printer.line(&text)
@@ -341,7 +369,7 @@ fn approve(client: &Client, printer: &Printer, id: &str, key: Option<PathBuf>, s
     let shown = client.get(&format!("/v1/payments/{id}"))?;
     let canonical = shown.get("canonical").and_then(Value::as_str).unwrap_or_default();
     // Read and digested here: the server's own words for it are not what is signed.
-    let instruction = types::Instruction::from_canonical(canonical.as_bytes()).map_err(|error| error.to_string())?;
+    let instruction = Instruction::from_canonical(canonical.as_bytes()).map_err(|error| error.to_string())?;
     let digest = instruction.digest().to_string();
     if !printer.json {
         println!("{}\n{}\n", types::sentence(&instruction), types::words(&instruction.digest()).join(" "));
@@ -353,6 +381,44 @@ fn approve(client: &Client, printer: &Printer, id: &str, key: Option<PathBuf>, s
     };
     let path = format!("/v1/payments/{id}/approvals");
     printer.one(&client.post(&path, &format!("approve-{id}"), &json!({"signature": armoured}))?, PAYMENT)
+}
+
+fn unfreeze(client: &Client, printer: &Printer, words: [&str; 4], out: &Path) -> Outcome {
+    let [signer, latch, reason, requester] = words;
+    let version = client.get("/v1/charter")?;
+    let version = version.get("version").and_then(Value::as_str).and_then(|version| version.parse().ok());
+    let created = now().whole_seconds();
+    let instruction = Instruction {
+        id: format!("unfreeze-{}", fresh_key(None)?).parse().map_err(|error| format!("{error}"))?,
+        created,
+        // An hour to gather signatures in.
+        expires: created.plus_seconds(3_600),
+        charter: version.ok_or("the charter has no version")?,
+        body: types::Body::Unfreeze(types::Freeze {
+            requester: requester.parse().map_err(|error| format!("{requester}: {error}"))?,
+            signer: signer.parse().map_err(|error| format!("{signer}: {error}"))?,
+            latch: latch.to_owned(),
+            reason: reason.to_owned(),
+        }),
+    };
+    fs::write(out, instruction.canonical()).map_err(|error| format!("{}: {error}", out.display()))?;
+    let digest = instruction.digest();
+    let shown = json!({
+        "sentence": types::sentence(&instruction), "words": types::words(&digest).join(" "), "digest": digest.to_string(),
+    });
+    printer.one(&shown, &[("sentence", "sentence"), ("words", "words"), ("digest", "digest")])
+}
+
+fn execute(client: &Client, printer: &Printer, path: &Path, approvals: &[String]) -> Outcome {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+    let approval = |text: &String| {
+        let (operator, file) = text.split_once('=').ok_or_else(|| format!("{text}: write OPERATOR=FILE"))?;
+        Ok::<_, String>(json!({"operator": operator, "signature": read(Path::new(file))?}))
+    };
+    let approvals = approvals.iter().map(approval).collect::<Outcome<Vec<_>>>()?;
+    let body = json!({"instruction": read(path)?, "approvals": approvals});
+    let answer = client.post("/v1/instructions", &fresh_key(None)?, &body)?;
+    printer.one(&answer, &[("done at", "done"), ("not at", "failed")])
 }
 
 /// Stock `ssh-keygen` signs the digest's text and a line feed.

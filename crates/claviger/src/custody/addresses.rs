@@ -31,10 +31,38 @@ impl Custody {
             if let Some(row) = self.store.address(id).await?
                 && row.script == script
             {
+                // A row that was rewritten would credit coins that our keys cannot spend.
+                let branch = if row.branch == 1 { Branch::Change } else { Branch::Receive };
+                let own = self.derive_row(row.id, &row.wallet, branch, row.index, "", "")?;
+                if own.script != script || own.address != row.address {
+                    return Err(self.address_differs(&row.address));
+                }
                 return Ok(Some(row));
             }
         }
         Ok(None)
+    }
+
+    fn address_differs(&self, address: &str) -> StepError {
+        StepError::Waiting {
+            code: "address-differs",
+            subject: address.to_owned(),
+            message: "the database has an address under our name that our wallet does not have: somebody wrote into it"
+                .to_owned(),
+        }
+    }
+
+    /// Checks that an address is where it is said to be in our wallet, before anyone is told to pay to it.
+    pub fn check_address(&self, wallet: &str, index: u32, address: &str) -> Result<(), Problem> {
+        let id = wallet.parse().ok();
+        let derived = id.and_then(|id| self.wallet(&id).ok()?.derive(Branch::Receive, index).ok());
+        if derived.is_some_and(|derived| derived.address == address) {
+            return Ok(());
+        }
+        eprintln!("claviger: address-differs {address}: not in wallet {wallet} at {index}");
+        let detail =
+            "the database has another address than our wallet; nothing is shown until people have looked at it";
+        Err(Problem::new(500, "address-differs", detail))
     }
 
     /// A row for an address, derived here and now from the descriptor.

@@ -12,7 +12,7 @@ use types::{
     SshApproval, Transfer, WalletId,
 };
 
-use super::{Custody, transfer_id};
+use super::{Custody, StepError, transfer_id};
 use crate::problem::Problem;
 
 /// What a customer's request says.
@@ -326,22 +326,25 @@ impl Custody {
     }
 
     /// Takes a payment back that is not being signed yet.
-    pub async fn cancel(&self, payment: PaymentRow, actor: &str, now: Moment) -> Result<PaymentRow, Problem> {
-        if payment.state == PaymentState::Cancelled {
-            return Ok(payment);
+    pub async fn cancel(&self, mut payment: PaymentRow, actor: &str, now: Moment) -> Result<PaymentRow, Problem> {
+        // The pipelines may move it on while we look: then we look again, a few states at most.
+        for _ in 0..8 {
+            if payment.state == PaymentState::Cancelled {
+                return Ok(payment);
+            }
+            if !payment.state.may_become(PaymentState::Cancelled) {
+                let detail = format!("this payment is {} and cannot be taken back", payment.state);
+                return Err(Problem::new(409, "too-late", detail));
+            }
+            let id = payment.id.clone();
+            match self.end_payment(payment, PaymentState::Cancelled, "taken back", actor, now).await {
+                Ok(payment) => return Ok(payment),
+                Err(StepError::Commit(CommitError::Stale | CommitError::Ledger(_))) => {}
+                Err(StepError::Commit(error)) => return Err(error.into()),
+                Err(error) => return Err(Problem::new(500, "storage", error.to_string())),
+            }
+            payment = self.store.payment(&id).await?.ok_or_else(|| Problem::not_found("payment"))?;
         }
-        if !payment.state.may_become(PaymentState::Cancelled) {
-            return Err(Problem::new(
-                409,
-                "too-late",
-                format!("this payment is {} and cannot be taken back", payment.state),
-            ));
-        }
-        self.end_payment(payment, PaymentState::Cancelled, "taken back", actor, now).await.map_err(
-            |error| match error {
-                super::StepError::Commit(error) => error.into(),
-                error => Problem::new(500, "storage", error.to_string()),
-            },
-        )
+        Err(CommitError::Stale.into())
     }
 }

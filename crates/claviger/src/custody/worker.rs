@@ -15,8 +15,8 @@ use super::{Custody, StepError, blocking, now};
 const REST: Duration = Duration::from_millis(200);
 /// Alarms that a step raises by itself and clears when it succeeds again: codes by step.
 const STEPS: [(&str, &[&str]); 4] = [
-    ("follow", &["node", "reorganization-too-deep", "wrong-network"]),
-    ("mempool", &["node"]),
+    ("follow", &["node", "reorganization-too-deep", "wrong-network", "address-differs"]),
+    ("mempool", &["node", "address-differs"]),
     ("generate", &["wallet-low", "float-low", "fee-too-high", "withdrawals-stopped"]),
     ("tend", &["no-bump"]),
 ];
