@@ -93,6 +93,7 @@ fn everything_can_be_done_from_the_command_line() {
     let (done, words) = run(&town, "olga", &["transfer", "hot", "lukewarm", "1.0"]);
     assert!(!done && words.contains("unknown-wallet"), "{words}");
 
+    town.until_no_alarm("broadcast");
     for (arguments, part) in [
         (&["accounts"][..], "house:float"),
         (&["float-address"], "bcrt"),

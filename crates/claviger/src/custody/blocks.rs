@@ -134,6 +134,10 @@ impl Custody {
                 let from = other.state;
                 let other = store::TransactionRow { state: TransactionState::Replaced, updated: step.at, ..other };
                 step.statements.push(other.update(from));
+                // What stood in its way is nobody's concern any more.
+                for code in ["broadcast", "signers", "no-bump"] {
+                    step.statements.push(Statement::clear_alarm(code, &other.txid, step.at));
+                }
             }
         }
         for payment in self.store.payments_of_group(&row.group).await? {
