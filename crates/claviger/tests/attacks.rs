@@ -238,7 +238,7 @@ fn t11_amounts_and_addresses_that_make_no_sense_are_named() {
         (Town::withdrawal("340282366920938463463374607431768211455", destination), 422, "amount"),
         (Town::withdrawal("2100000000000001", destination), 422, "amount"),
         (Town::withdrawal("100", destination), 422, "amount-dust"),
-        (Town::withdrawal("300000001", destination), 422, "insufficient-funds"),
+        (Town::withdrawal("300000001", destination), 422, "policy"),
         (Town::withdrawal(sats, mainnet), 422, "destination"),
         (Town::withdrawal(sats, "nonsense"), 422, "destination"),
         (Town::withdrawal(sats, &destination.to_uppercase()), 422, "destination"),
@@ -251,6 +251,13 @@ fn t11_amounts_and_addresses_that_make_no_sense_are_named() {
         assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (status, code), "{body} {:?}", answer.body);
         assert!(!text(&answer.body, "/detail").is_empty() && !text(&answer.body, "/request_id").is_empty());
     }
+    let answer = town.withdraw("bob", "much", &Town::withdrawal("50000001", destination));
+    assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (422, "insufficient-funds"));
+    // Beyond every tier: refused with the charter's reasoning, and nothing held.
+    let answer = town.withdraw("alice", "beyond", &Town::withdrawal("250000000", destination));
+    assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (422, "policy"), "{:?}", answer.body);
+    let explanation = answer.body["explanation"].to_string();
+    assert!(explanation.contains("tier automatic") && explanation.contains("tier quorum"), "{explanation}");
     for key in ["", "with space", &"k".repeat(101)] {
         let answer = town.withdraw("alice", key, &Town::withdrawal(sats, destination));
         assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (400, "idempotency-key"), "{key:?}");

@@ -4,7 +4,7 @@
 use chains::bitcoin::parse_address;
 use ledger::{Kind, Transfer as Posted};
 use orders::PaymentState;
-use policy::{count_approvals, verify_customer_request, withdrawal_id};
+use policy::{Outcome, count_approvals, verify_customer_request, withdrawal_id};
 use serde::Deserialize;
 use store::{ApprovalRow, CommitError, Event, Move, PaymentRow, Posting};
 use types::{
@@ -252,6 +252,13 @@ impl Custody {
             created: now,
             updated: now,
         };
+        // What the charter can never let through is refused at the door, with its reasoning.
+        let decision = self.explain_payment(&payment, now).await;
+        let decision = decision.map_err(|error| Problem::unavailable("storage", error.to_string()))?;
+        if let Outcome::Refused { rule, reason } = decision.outcome {
+            let problem = Problem::invalid("policy", format!("the charter does not allow this ({rule}): {reason}"));
+            return Err(Problem { explanation: decision.trace, ..problem });
+        }
         let held = Posted {
             id: hold,
             debit: self.account(&debit).await?,
