@@ -1,6 +1,6 @@
 //! Between the domain's types and what goes over the wire to signers.
 
-use types::{CustomerRequest, Evidence, Instruction, SshApproval};
+use types::{Approval, CustomerRequest, Evidence, Instruction};
 
 /// A customer's request for the wire.
 pub fn customer(request: &CustomerRequest) -> signer_wire::Customer {
@@ -30,7 +30,7 @@ pub fn customer_from(request: signer_wire::Customer) -> CustomerRequest {
 
 /// An instruction with its evidence for the wire.
 pub fn instruction(instruction: &Instruction, evidence: &Evidence) -> signer_wire::Instruction {
-    let approval = |approval: &SshApproval| signer_wire::Approval {
+    let approval = |approval: &Approval| signer_wire::Approval {
         operator: approval.operator.to_string(),
         signature: approval.signature.clone(),
     };

@@ -357,6 +357,60 @@ fn t04_approvals_over_the_interface_count_as_the_charter_says() {
 }
 
 #[test]
+fn t04_passkeys_approve_what_they_were_shown_and_nothing_else() {
+    let passkey = testkit::Passkey::new([9; 32]).unwrap();
+    let town = Town::decided(|charter| {
+        charter.relying_party =
+            policy::RelyingParty { id: "localhost".to_owned(), origin: "http://localhost:7071".to_owned() };
+        let entry = policy::Passkey {
+            credential: passkey.credential.clone(),
+            public_key: passkey.public_key().unwrap(),
+            device_bound: true,
+        };
+        charter.operators[1].passkeys = vec![entry];
+    });
+    let destination = town.outside();
+    let ids: Vec<String> = ["shown", "hidden"]
+        .iter()
+        .map(|key| {
+            assert_eq!(town.withdraw("alice", key, &Town::withdrawal(60_000_000, &destination)).status, 201);
+            town.reaches(&id_of(key), "awaiting-approval");
+            assert_eq!(town.approve("olga", &id_of(key)).status, 200);
+            id_of(key)
+        })
+        .collect();
+    let digest = |id: &str| {
+        let canonical = text(&town.payment(id).unwrap(), "/canonical");
+        Instruction::from_canonical(canonical.as_bytes()).unwrap().digest()
+    };
+    let omar = town.house.operator("omar").unwrap();
+    let approve = |id: &str, assertion: &str| {
+        let body = json!({"signature": assertion}).to_string();
+        omar.ask("POST", &format!("/v1/payments/{id}/approvals"), &format!("omar-{id}"), &body).unwrap()
+    };
+    // A page that shows one payment and has another one signed, a stolen session that replays, an unverified person.
+    let honest = testkit::Ceremony::new("localhost", "http://localhost:7071", digest(&ids[0]).as_bytes());
+    let assertion = passkey.assert(&honest);
+    let unverified = passkey.assert(&testkit::Ceremony { flags: 1, ..honest.clone() });
+    for (id, assertion) in [(&ids[1], &assertion), (&ids[0], &unverified)] {
+        let answer = approve(id, assertion);
+        assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (403, "approval-refused"));
+    }
+    // The database is told that it counts; the signers read it themselves.
+    let quoted = assertion.replace('\'', "''");
+    town.tamper(&format!(
+        "INSERT INTO approvals VALUES ('{}', 'omar', '{quoted}', 1);
+         UPDATE payments SET state = 'approved', tier = 'quorum', solo = 1 WHERE id = '{}'",
+        ids[1], ids[1]
+    ));
+    assert_eq!(approve(&ids[0], &assertion).status, 200);
+    town.reaches(&ids[0], "broadcast");
+    let refused = town.reaches(&ids[1], "refused");
+    assert!(text(&refused, "/payment/reason").contains("approvals-missing"), "{refused}");
+    assert_eq!(town.received(&destination), (60_000_000, 1));
+}
+
+#[test]
 fn t07_a_rewritten_address_is_neither_shown_nor_credited() {
     let town = Town::with_coins();
     let own = town.address("bob", "second");

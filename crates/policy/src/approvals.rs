@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
-use types::{Instruction, OperatorId, Party, SshApproval};
+use types::{Approval, Instruction, OperatorId, Party};
 
 use crate::charter::{Charter, Quorum};
+use crate::passkey::{self, PasskeyRefusal};
 use crate::sshsig::{self, SshRefusal};
 
 /// The namespace of approvals: a signature for anything else, or for a charter, does not count here.
@@ -46,6 +47,9 @@ pub enum ApprovalRefusal {
     /// A security key that nobody touched.
     #[error("the security key was not touched")]
     NoPresence,
+    /// A passkey's assertion that does not hold.
+    #[error("the passkey's assertion does not count: {0}")]
+    Passkey(PasskeyRefusal),
 }
 
 impl Counted {
@@ -61,8 +65,9 @@ impl Counted {
 ///
 /// Ways to cheat a count, each tried by a test: one person with two keys; one approval handed in twice; one key under two
 /// names (the charter refuses it); the requester approving; an approval of another instruction, or of the same one
-/// with a changed field; a signature in another namespace; a person who left the charter or may not approve.
-pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: &[SshApproval]) -> Counted {
+/// with a changed field; a signature in another namespace; a person who left the charter or may not approve; a passkey's assertion
+/// for another challenge, origin or relying party, without the person being verified, or by a credential of somebody else.
+pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: &[Approval]) -> Counted {
     let mut counted = Counted::default();
     for approval in approvals {
         match check(charter, instruction, approval, &counted.people) {
@@ -80,7 +85,7 @@ pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: 
 fn check(
     charter: &Charter,
     instruction: &Instruction,
-    approval: &SshApproval,
+    approval: &Approval,
     people: &[OperatorId],
 ) -> Result<String, ApprovalRefusal> {
     let operator = charter.operator(&approval.operator).ok_or(ApprovalRefusal::UnknownOperator)?;
@@ -93,8 +98,19 @@ fn check(
     if people.contains(&operator.id) {
         return Err(ApprovalRefusal::CountedTwice);
     }
-    sshsig::verify(&approval.signature, NAMESPACE, &instruction.digest(), &operator.keys)?;
+    let digest = instruction.digest();
+    if approval.signature.starts_with('{') {
+        passkey::verify(&approval.signature, &digest, &charter.relying_party, &operator.passkeys)?;
+    } else {
+        sshsig::verify(&approval.signature, NAMESPACE, &digest, &operator.keys)?;
+    }
     Ok(operator.organisation.clone())
+}
+
+impl From<PasskeyRefusal> for ApprovalRefusal {
+    fn from(refusal: PasskeyRefusal) -> ApprovalRefusal {
+        ApprovalRefusal::Passkey(refusal)
+    }
 }
 
 impl From<SshRefusal> for ApprovalRefusal {

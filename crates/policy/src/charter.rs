@@ -18,6 +18,8 @@ pub struct Charter {
     pub network: Network,
     /// The people who decide.
     pub operators: Vec<Operator>,
+    /// Where their passkeys are used.
+    pub relying_party: RelyingParty,
     /// The customers whose own keys sign their requests.
     pub customers: Vec<Customer>,
     /// The signers, all of whom hold a key of every wallet.
@@ -55,6 +57,28 @@ pub struct Operator {
     pub approver: bool,
     /// Public keys in OpenSSH's one-line form.
     pub keys: Vec<String>,
+    /// Passkeys.
+    pub passkeys: Vec<Passkey>,
+}
+
+/// A passkey: an ES256 credential (Web Authentication Level 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passkey {
+    /// Identifier of the credential, base64url without padding.
+    pub credential: String,
+    /// Public key: a compressed point of P-256 (SEC 1, 33 bytes).
+    pub public_key: [u8; 33],
+    /// Whether approvals are refused once the authenticator says that the key may leave the device.
+    pub device_bound: bool,
+}
+
+/// Where passkeys are used: they answer to no other site.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelyingParty {
+    /// Its identifier, a domain such as `custody.example`; empty when there are no passkeys.
+    pub id: String,
+    /// The one origin, such as `https://custody.example`, without a slash at its end.
+    pub origin: String,
 }
 
 /// A customer with own keys.
@@ -254,6 +278,14 @@ impl Charter {
         unique("journal key", self.signers.iter().map(|signer| signer.journal_key))?;
         // One key in the hands of two names would let one person count twice.
         unique("operator key", self.operators.iter().flat_map(|operator| &operator.keys).map(|key| key_material(key)))?;
+        let passkeys = || self.operators.iter().flat_map(|operator| &operator.passkeys);
+        unique("passkey", passkeys().map(|passkey| passkey.credential.as_str()))?;
+        unique("passkey's key", passkeys().map(|passkey| passkey.public_key))?;
+        if passkeys().next().is_some() && !self.relying_party.is_pinned() {
+            return wrong(
+                "passkeys need a relying party: a domain, and one origin of it without a slash at its end".to_owned(),
+            );
+        }
         unique("customer key", self.customers.iter().flat_map(|customer| &customer.keys))?;
         for (name, quorum) in self.quorums() {
             self.reachable(name, quorum)?;
@@ -302,8 +334,11 @@ impl Charter {
     }
 
     fn reachable(&self, name: &str, quorum: Quorum) -> Result<(), CharterError> {
-        let approvers: Vec<_> =
-            self.operators.iter().filter(|operator| operator.approver && !operator.keys.is_empty()).collect();
+        let approvers: Vec<_> = self
+            .operators
+            .iter()
+            .filter(|operator| operator.approver && operator.can_sign(name == "charter"))
+            .collect();
         let organisations: BTreeSet<_> = approvers.iter().map(|operator| operator.organisation.as_str()).collect();
         let people_enough = u32::try_from(approvers.len()).unwrap_or(u32::MAX) >= quorum.people;
         let organisations_enough = u32::try_from(organisations.len()).unwrap_or(u32::MAX) >= quorum.organisations;
@@ -317,6 +352,28 @@ impl Charter {
             approvers.len(),
             organisations.len()
         )))
+    }
+}
+
+impl Operator {
+    /// Whether the person has anything to approve with; charters take SSH signatures only.
+    fn can_sign(&self, charter: bool) -> bool {
+        !self.keys.is_empty() || (!charter && !self.passkeys.is_empty())
+    }
+}
+
+impl RelyingParty {
+    /// Whether domain and origin are there and belong together.
+    fn is_pinned(&self) -> bool {
+        let host = self.origin.split_once("://").filter(|(scheme, _)| {
+            // Browsers treat localhost as safe without TLS, for development.
+            *scheme == "https" || (*scheme == "http" && self.id == "localhost")
+        });
+        let host = host.map(|(_, rest)| rest.split_once(':').map_or(rest, |(host, _)| host));
+        let below = |host: &str| host == self.id || host.ends_with(&format!(".{}", self.id));
+        !self.id.is_empty()
+            && host.is_some_and(|host| !host.contains('/') && below(host))
+            && !self.origin.ends_with('/')
     }
 }
 

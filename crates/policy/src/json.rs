@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use types::Digest;
 
 use crate::charter::{
-    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum,
-    SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
+    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Operator, Passkey, PaymentKind, Quorum,
+    RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 
 /// Longest charter that is read, in bytes.
@@ -104,6 +104,10 @@ pub(crate) fn read_charter(bytes: &[u8]) -> Result<Charter, CharterError> {
         },
         network: fields.parse("network")?,
         operators: fields.list("operators", read_operator)?,
+        relying_party: fields.object("relying_party", |mut party| {
+            let relying_party = RelyingParty { id: party.text("id")?, origin: party.text("origin")? };
+            party.finish().map(|()| relying_party)
+        })?,
         customers: fields.list("customers", read_customer)?,
         signers: fields.list("signers", read_signer)?,
         wallets: fields.list("wallets", read_wallet)?,
@@ -130,8 +134,19 @@ fn read_operator(value: Value) -> Result<Operator, CharterError> {
         organisation: fields.text("organisation")?,
         approver: fields.choice("approver", YES_NO)?,
         keys: fields.list("keys", read_text)?,
+        passkeys: fields.list("passkeys", read_passkey)?,
     };
     fields.finish().map(|()| operator)
+}
+
+fn read_passkey(value: Value) -> Result<Passkey, CharterError> {
+    let mut fields = Fields::of(value, "a passkey")?;
+    let mut public_key = [0; 33];
+    hex::decode_to_slice(fields.text("public_key")?, &mut public_key)
+        .map_err(|_| CharterError::Form("a passkey's public key is 66 hex digits".to_owned()))?;
+    let credential = fields.text("credential")?;
+    let passkey = Passkey { credential, public_key, device_bound: fields.choice("device_bound", YES_NO)? };
+    fields.finish().map(|()| passkey)
 }
 
 fn read_text(value: Value) -> Result<String, CharterError> {
@@ -258,8 +273,22 @@ pub(crate) fn write_charter(charter: &Charter) -> Vec<u8> {
                     ("organisation", text(&operator.organisation)),
                     ("approver", text(name_of(YES_NO, operator.approver))),
                     ("keys", list(&operator.keys, |key| text(key))),
+                    (
+                        "passkeys",
+                        list(&operator.passkeys, |passkey| {
+                            object([
+                                ("credential", text(&passkey.credential)),
+                                ("public_key", text(hex::encode(passkey.public_key))),
+                                ("device_bound", text(name_of(YES_NO, passkey.device_bound))),
+                            ])
+                        }),
+                    ),
                 ])
             }),
+        ),
+        (
+            "relying_party",
+            object([("id", text(&charter.relying_party.id)), ("origin", text(&charter.relying_party.origin))]),
         ),
         (
             "customers",

@@ -9,14 +9,16 @@ mod customer;
 mod decision;
 pub mod http_signature;
 mod json;
+mod passkey;
 mod sshsig;
 mod succession;
 
 pub use approvals::{ApprovalRefusal, Counted, count_approvals};
 pub use charter::{
-    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum,
-    SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
+    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Operator, Passkey, PaymentKind, Quorum,
+    RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
 pub use decision::{Decision, Outcome, Question, Spent, decide, exposure_max};
+pub use passkey::PasskeyRefusal;
 pub use succession::{SuccessionError, verify_genesis, verify_succession};

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use types::{Digest, OperatorId, SshApproval};
+use types::{Approval, Digest, OperatorId};
 
 use crate::charter::{Charter, Quorum};
 use crate::sshsig;
@@ -41,7 +41,7 @@ pub enum SuccessionError {
 }
 
 /// Checks the first charter: signed by the quorum that it names itself. Whoever adopts it compares its digest by hand.
-pub fn verify_genesis(charter: &Charter, approvals: &[SshApproval]) -> Result<(), SuccessionError> {
+pub fn verify_genesis(charter: &Charter, approvals: &[Approval]) -> Result<(), SuccessionError> {
     if charter.version != 1 {
         return Err(SuccessionError::Version { current: 0, found: charter.version });
     }
@@ -49,7 +49,7 @@ pub fn verify_genesis(charter: &Charter, approvals: &[SshApproval]) -> Result<()
 }
 
 /// Checks that `next` follows `current`: the very next version, linked by digest, signed by a quorum of `current`.
-pub fn verify_succession(current: &Charter, next: &Charter, approvals: &[SshApproval]) -> Result<(), SuccessionError> {
+pub fn verify_succession(current: &Charter, next: &Charter, approvals: &[Approval]) -> Result<(), SuccessionError> {
     if current.version.checked_add(1) != Some(next.version) {
         return Err(SuccessionError::Version { current: current.version, found: next.version });
     }
@@ -62,7 +62,7 @@ pub fn verify_succession(current: &Charter, next: &Charter, approvals: &[SshAppr
     enough(current, &next.digest(), current.charter_quorum, approvals)
 }
 
-fn enough(by: &Charter, digest: &Digest, quorum: Quorum, approvals: &[SshApproval]) -> Result<(), SuccessionError> {
+fn enough(by: &Charter, digest: &Digest, quorum: Quorum, approvals: &[Approval]) -> Result<(), SuccessionError> {
     let mut people: BTreeSet<&OperatorId> = BTreeSet::new();
     let mut organisations: BTreeSet<&str> = BTreeSet::new();
     for approval in approvals {

@@ -43,7 +43,7 @@ fn t04_a_count_cannot_be_cheated() {
     ]);
     let instruction = withdrawal(5000);
     let digest = instruction.digest();
-    let refusal = |approvals: &[types::SshApproval], instruction: &types::Instruction, charter: &policy::Charter| {
+    let refusal = |approvals: &[types::Approval], instruction: &types::Instruction, charter: &policy::Charter| {
         count_approvals(charter, instruction, approvals).refused.pop().map(|(_, refusal)| refusal)
     };
     let by_olga = approval("olga", ssh_sign(&olga, APPROVAL, &digest));

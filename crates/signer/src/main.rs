@@ -12,7 +12,7 @@ use policy::Charter;
 use signer::core::Core;
 use signer::enrol::{self, files};
 use signer::{keys, server};
-use types::{Network, SignerId, SshApproval};
+use types::{Approval, Network, SignerId};
 
 /// Checks every instruction and transaction itself, and signs what a quorum and the limits allow.
 #[derive(Parser)]
@@ -111,7 +111,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn approval(text: &str) -> Result<SshApproval, Box<dyn Error>> {
+fn approval(text: &str) -> Result<Approval, Box<dyn Error>> {
     let (operator, file) = text.split_once('=').ok_or("an approval is written OPERATOR=FILE")?;
-    Ok(SshApproval { operator: operator.parse()?, signature: fs::read_to_string(file)? })
+    Ok(Approval { operator: operator.parse()?, signature: fs::read_to_string(file)? })
 }

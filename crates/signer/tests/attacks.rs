@@ -158,7 +158,7 @@ fn t04_expired_approvals_and_older_charters() {
     let text = String::from_utf8(next.to_bytes()).unwrap();
     let sign = |names: &[&str]| -> Vec<signer_wire::Approval> {
         let sign = |name: &&str| fleet.house.ssh(name, name, "claviger-charter", &next.digest());
-        let to_wire = |approval: types::SshApproval| signer_wire::Approval {
+        let to_wire = |approval: types::Approval| signer_wire::Approval {
             operator: approval.operator.to_string(),
             signature: approval.signature,
         };

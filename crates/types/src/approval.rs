@@ -1,10 +1,11 @@
 /// An operator's approval: an SSH signature (OpenSSH's PROTOCOL.sshsig, namespace `claviger-approval`) over the text
-/// that [`crate::Digest`] displays, followed by a line feed.
+/// that [`crate::Digest`] displays, followed by a line feed; or a passkey's assertion whose challenge is the digest's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SshApproval {
-    /// Who says to have signed; the charter says with which keys that person signs.
+pub struct Approval {
+    /// Who says to have approved; the charter says with which keys and passkeys that person does.
     pub operator: crate::OperatorId,
-    /// The armoured signature, as `ssh-keygen -Y sign` writes it.
+    /// The armoured signature, as `ssh-keygen -Y sign` writes it; or a JSON object with the assertion (Web Authentication Level 2)
+    /// in base64url without padding: `authenticator_data`, `client_data_json`, `credential`, `signature`.
     pub signature: String,
 }
 
@@ -33,5 +34,5 @@ pub struct Evidence {
     /// The customer's own request, for a customer's withdrawal.
     pub customer_request: Option<CustomerRequest>,
     /// Operators' approvals.
-    pub approvals: Vec<SshApproval>,
+    pub approvals: Vec<Approval>,
 }

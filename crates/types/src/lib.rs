@@ -15,7 +15,7 @@ mod sentence;
 mod words;
 
 pub use amount::{Amount, AmountError};
-pub use approval::{CustomerRequest, Evidence, SshApproval};
+pub use approval::{Approval, CustomerRequest, Evidence};
 pub use asset::{Asset, AssetError, Network};
 pub use canonical::{CanonicalError, CanonicalObject};
 pub use digest::{Digest, DigestError};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use policy::{PaymentKind, Tier, count_approvals};
-use types::{Body, Instruction, SshApproval};
+use types::{Approval, Body, Instruction};
 
 use crate::instruction::show;
 use crate::report::{Report, read, read_charter, read_instruction};
@@ -60,9 +60,9 @@ fn concerns(tier: &Tier, instruction: &Instruction) -> bool {
         && instruction.amount().is_some_and(|amount| amount <= tier.amount_max)
 }
 
-fn approval(text: &str) -> Result<SshApproval, String> {
+fn approval(text: &str) -> Result<Approval, String> {
     let (operator, file) = text.split_once('=').ok_or("an approval is written OPERATOR=FILE")?;
     let operator = operator.parse().map_err(|error| format!("{operator}: {error}"))?;
     let signature = String::from_utf8(read(Path::new(file))?).map_err(|_| format!("{file} is not text"))?;
-    Ok(SshApproval { operator, signature })
+    Ok(Approval { operator, signature })
 }

@@ -11,7 +11,8 @@ use bitcoin::transaction::Version;
 use bitcoin::{NetworkKind, Transaction, TxOut};
 use chains::bitcoin::{Branch, Change, Input, Payment, WalletDescriptor, generate, parse_address};
 use policy::{
-    Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, SignerIdentity, Tier, Wallet, WalletClass,
+    Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier, Wallet,
+    WalletClass,
 };
 use types::{Amount, Asset, Body, Instruction, Network};
 
@@ -34,6 +35,7 @@ impl Desk {
             organisation: organisation.to_owned(),
             approver: true,
             keys: vec![keygen(directory.path(), id)],
+            passkeys: vec![],
         });
         let two = Quorum { people: 2, organisations: 2 };
         let charter = Charter {
@@ -41,6 +43,7 @@ impl Desk {
             previous: None,
             network: Network::Regtest,
             operators: operators.to_vec(),
+            relying_party: RelyingParty::default(),
             customers: vec![],
             signers: vec![SignerIdentity { id: "s1".parse().unwrap(), journal_key: [1; 32] }],
             wallets: vec![Wallet {

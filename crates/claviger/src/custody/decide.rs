@@ -4,7 +4,7 @@ use ledger::{Kind, Transfer, TransferId};
 use orders::PaymentState;
 use policy::{Decision, Outcome, Question, Spent, count_approvals, decide, verify_customer_request};
 use store::{Event, Move, PaymentRow, Posting};
-use types::{Amount, Evidence, Instruction, Moment, SshApproval};
+use types::{Amount, Approval, Evidence, Instruction, Moment};
 
 use super::{Custody, StepError, now, transfer_id};
 
@@ -107,7 +107,7 @@ impl Custody {
         let mut approvals = Vec::new();
         for row in self.store.approvals(&payment.id).await? {
             let operator = row.operator.parse().map_err(|_| corrupt("an approval"))?;
-            approvals.push(SshApproval { operator, signature: row.signature });
+            approvals.push(Approval { operator, signature: row.signature });
         }
         Ok((instruction, Evidence { customer_request, approvals }))
     }

@@ -8,8 +8,8 @@ use policy::{Outcome, count_approvals, verify_customer_request, withdrawal_id};
 use serde::Deserialize;
 use store::{ApprovalRow, CommitError, Event, Move, PaymentRow, Posting};
 use types::{
-    Amount, Asset, Body, CustomerId, CustomerRequest, Digest, Instruction, InstructionId, Moment, OperatorId, Payment,
-    SshApproval, Transfer, WalletId,
+    Amount, Approval, Asset, Body, CustomerId, CustomerRequest, Digest, Instruction, InstructionId, Moment, OperatorId,
+    Payment, Transfer, WalletId,
 };
 
 use super::{Custody, StepError, transfer_id};
@@ -309,7 +309,7 @@ impl Custody {
         }
         let instruction = Instruction::from_canonical(payment.canonical.as_bytes())
             .map_err(|error| Problem::new(500, "instruction", error.to_string()))?;
-        let approval = SshApproval { operator: operator.clone(), signature: signature.to_owned() };
+        let approval = Approval { operator: operator.clone(), signature: signature.to_owned() };
         let counted = count_approvals(&self.charter, &instruction, &[approval]);
         if let Some((_, refusal)) = counted.refused.first() {
             return Err(Problem::new(403, "approval-refused", refusal.to_string()));

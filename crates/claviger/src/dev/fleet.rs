@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use policy::Charter;
 use serde_json::Value;
 use signer_client::{ClientIdentity, SignerClient, admit_all};
-use types::SshApproval;
+use types::Approval;
 
 use super::people::run;
 use crate::Outcome;
@@ -86,7 +86,7 @@ impl Fleet {
         directory: &Path,
         enrolments: Vec<Enrolment>,
         charter: &Charter,
-        approvals: &[SshApproval],
+        approvals: &[Approval],
     ) -> Outcome<Fleet> {
         let identity = identity()?;
         let file = |name: &str, content: &[u8]| {

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use node::regtest::Bitcoind;
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, SignerIdentity, Tier, Wallet, WalletClass,
-    WalletWindow, Window,
+    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier,
+    Wallet, WalletClass, WalletWindow, Window,
 };
 use types::{Amount, Asset, Digest, Network};
 
@@ -61,11 +61,12 @@ pub fn run(tour: bool, data: Option<PathBuf>, database: Option<String>, network:
     }
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let directory = directory.canonicalize().map_err(|error| error.to_string())?;
-    let mut house = House::start_with(&directory, |config| {
+    let choose = |config: &mut Config| {
         if let Some(database) = &database {
             config.database.clone_from(database);
         }
-    })?;
+    };
+    let mut house = House::start_with(&directory, choose, |_| {})?;
     if tour {
         return tour::play(&mut house);
     }
@@ -77,18 +78,19 @@ pub fn run(tour: bool, data: Option<PathBuf>, database: Option<String>, network:
 impl House {
     /// Starts everything in an empty directory.
     pub fn start(directory: &Path) -> Outcome<House> {
-        House::start_with(directory, |_| {})
+        House::start_with(directory, |_| {}, |_| {})
     }
 
-    /// The same with another configuration of the online system.
-    pub fn start_with(directory: &Path, change: impl Fn(&mut Config)) -> Outcome<House> {
+    /// The same with another configuration of the online system, and another first charter.
+    pub fn start_with(directory: &Path, change: impl Fn(&mut Config), decide: impl Fn(&mut Charter)) -> Outcome<House> {
         let node = terminal::step("bitcoind on a private chain", || {
             Bitcoind::start(&directory.join("bitcoind")).map_err(|error| error.to_string())
         })?;
         let people =
             terminal::step("keys of two operators and two customers", || People::create(&directory.join("people")))?;
         let enrolments = terminal::step("seeds and certificates of three signers", || fleet::init(directory))?;
-        let charter = charter(&people, &enrolments)?;
+        let mut charter = charter(&people, &enrolments)?;
+        decide(&mut charter);
         let fleet = terminal::step("charter, signed by both operators and adopted by every signer", || {
             charter.check().map_err(|error| error.to_string())?;
             let approvals = people.sign_all("claviger-charter", &charter.digest())?;
@@ -211,6 +213,7 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
             organisation: organisation.to_owned(),
             approver: true,
             keys: vec![key.to_owned()],
+            passkeys: vec![],
         })
     });
     let signers = enrolments.iter().map(|enrolment| {
@@ -228,6 +231,7 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
         previous: None,
         network: Network::Regtest,
         operators: operators.collect::<Outcome<_>>()?,
+        relying_party: RelyingParty::default(),
         customers: customers.collect::<Outcome<_>>()?,
         signers: signers.collect::<Outcome<_>>()?,
         wallets: vec![wallet("hot", WalletClass::Hot, 0)?, wallet("cold", WalletClass::Cold, 1)?],

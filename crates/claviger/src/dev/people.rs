@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use types::{Digest, Instruction, SshApproval};
+use types::{Approval, Digest, Instruction};
 
 use crate::Outcome;
 use crate::cli::ApiKey;
@@ -48,7 +48,7 @@ impl People {
     }
 
     /// One operator's signature over a digest, by stock ssh-keygen.
-    pub fn sign(&self, operator: &str, namespace: &str, digest: &Digest) -> Outcome<SshApproval> {
+    pub fn sign(&self, operator: &str, namespace: &str, digest: &Digest) -> Outcome<Approval> {
         let text = self.directory.join(format!("{operator}-{namespace}-{digest}"));
         fs::write(&text, format!("{digest}\n")).map_err(|error| error.to_string())?;
         let mut command = Command::new("ssh-keygen");
@@ -56,11 +56,11 @@ impl People {
         run(&mut command)?;
         let armoured = PathBuf::from(format!("{}.sig", text.display()));
         let signature = fs::read_to_string(armoured).map_err(|error| error.to_string())?;
-        Ok(SshApproval { operator: operator.parse().map_err(|_| "an operator's name has no form")?, signature })
+        Ok(Approval { operator: operator.parse().map_err(|_| "an operator's name has no form")?, signature })
     }
 
     /// Every operator's signature.
-    pub fn sign_all(&self, namespace: &str, digest: &Digest) -> Outcome<Vec<SshApproval>> {
+    pub fn sign_all(&self, namespace: &str, digest: &Digest) -> Outcome<Vec<Approval>> {
         OPERATORS.iter().map(|(name, _)| self.sign(name, namespace, digest)).collect()
     }
 

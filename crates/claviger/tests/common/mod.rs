@@ -30,13 +30,28 @@ impl Town {
 
     pub fn start_with(change: impl Fn(&mut claviger::config::Config)) -> Town {
         let directory = tempfile::tempdir().unwrap();
-        let house = House::start_with(directory.path(), change).unwrap();
+        let house = House::start_with(directory.path(), change, |_| {}).unwrap();
         Town { house, directory }
+    }
+
+    /// With another first charter.
+    pub fn decided(decide: impl Fn(&mut policy::Charter)) -> Town {
+        let directory = tempfile::tempdir().unwrap();
+        let house = House::start_with(directory.path(), |_| {}, decide).unwrap();
+        let town = Town { house, directory };
+        town.fill();
+        town
     }
 
     /// The house's float and coins for alice and bob, credited.
     pub fn with_coins() -> Town {
         let town = Town::start();
+        town.fill();
+        town
+    }
+
+    fn fill(&self) {
+        let town = self;
         let float = town.olga().post("/v1/float/addresses", "float", &Value::Null).unwrap();
         town.house.node.pay(&text(&float, "/address"), 2_000_000).unwrap();
         for (name, sats) in [("alice", 300_000_000), ("bob", 50_000_000)] {
@@ -46,7 +61,6 @@ impl Town {
         town.house.node.mine(3).unwrap();
         town.until_available("alice", 300_000_000);
         town.until_available("bob", 50_000_000);
-        town
     }
 
     pub fn alice(&self) -> Client {

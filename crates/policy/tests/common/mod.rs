@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, SignerIdentity, Tier, Wallet, WalletClass,
-    WalletWindow, Window,
+    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier,
+    Wallet, WalletClass, WalletWindow, Window,
 };
-use types::{Amount, Asset, Body, Digest, Instruction, Moment, Network, Payment, SshApproval, Transfer};
+use types::{Amount, Approval, Asset, Body, Digest, Instruction, Moment, Network, Payment, Transfer};
 
 pub const NOW: i64 = 1_800_000_000;
 
@@ -42,8 +42,8 @@ pub fn ssh_sign(key: &Path, namespace: &str, digest: &Digest) -> String {
     std::fs::read_to_string(armoured).unwrap()
 }
 
-pub fn approval(operator: &str, signature: String) -> SshApproval {
-    SshApproval { operator: operator.parse().unwrap(), signature }
+pub fn approval(operator: &str, signature: String) -> Approval {
+    Approval { operator: operator.parse().unwrap(), signature }
 }
 
 pub fn operator(id: &str, organisation: &str, keys: &[String]) -> Operator {
@@ -53,6 +53,7 @@ pub fn operator(id: &str, organisation: &str, keys: &[String]) -> Operator {
         organisation: organisation.to_owned(),
         approver: true,
         keys: keys.to_vec(),
+        passkeys: vec![],
     }
 }
 
@@ -86,6 +87,7 @@ pub fn charter(operators: Vec<Operator>) -> Charter {
         previous: None,
         network: Network::Regtest,
         operators,
+        relying_party: RelyingParty::default(),
         customers: vec![Customer { id: "alice".parse().unwrap(), keys: vec![[7; 32]] }],
         signers: (1..=3u8)
             .map(|n| SignerIdentity { id: format!("s{n}").parse().unwrap(), journal_key: [n; 32] })

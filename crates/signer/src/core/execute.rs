@@ -2,8 +2,8 @@
 
 use bitcoin::OutPoint;
 use policy::{Charter, count_approvals};
-use signer_wire::{Approval, Instruction as WireInstruction, ReplyBody};
-use types::{Body, Instruction, Moment, SshApproval};
+use signer_wire::{Approval as WireApproval, Instruction as WireInstruction, ReplyBody};
+use types::{Body, Instruction, Moment};
 
 use super::prepare::{read, read_approval};
 use super::{ALL, AWAITING_PEERS, CLOCK, Core};
@@ -89,7 +89,12 @@ impl Core {
         }
     }
 
-    fn check_release(&self, instruction: &Instruction, approvals: &[SshApproval], now: Moment) -> Result<(), Refused> {
+    fn check_release(
+        &self,
+        instruction: &Instruction,
+        approvals: &[types::Approval],
+        now: Moment,
+    ) -> Result<(), Refused> {
         let charter = self.charter()?;
         if instruction.charter != charter.version {
             return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
@@ -114,7 +119,12 @@ impl Core {
     }
 
     /// Takes the next charter, signed by a quorum of the one that is held.
-    pub(super) fn adopt_next(&mut self, text: &str, approvals: &[Approval], now: Moment) -> Result<ReplyBody, Refused> {
+    pub(super) fn adopt_next(
+        &mut self,
+        text: &str,
+        approvals: &[WireApproval],
+        now: Moment,
+    ) -> Result<ReplyBody, Refused> {
         let next = Charter::from_bytes(text.as_bytes()).map_err(|error| Refused::new("charter", error.to_string()))?;
         let approvals = approvals.iter().map(read_approval).collect::<Result<Vec<_>, _>>()?;
         policy::verify_succession(self.charter()?, &next, &approvals)

@@ -12,7 +12,7 @@ use bitcoin::bip32::Xpriv;
 use chains::bitcoin::WalletDescriptor;
 use policy::{Charter, SignerIdentity};
 use signer_wire::{Limit, ReplyBody, RequestBody};
-use types::{Moment, SignerId, SshApproval, WalletId};
+use types::{Approval, Moment, SignerId, WalletId};
 
 use crate::journal::{Journal, JournalError};
 use crate::keys::Keys;
@@ -91,7 +91,7 @@ impl Core {
     }
 
     /// Takes the first charter. Done once, by the person who sets the signer up and has compared the digest.
-    pub fn adopt_first(&mut self, charter: &Charter, approvals: &[SshApproval], now: Moment) -> Result<(), Refused> {
+    pub fn adopt_first(&mut self, charter: &Charter, approvals: &[Approval], now: Moment) -> Result<(), Refused> {
         if self.state.charter.is_some() {
             return Err(Refused::new("charter-held", "a charter is held already; later ones follow it"));
         }

@@ -7,7 +7,7 @@ use bitcoin::{OutPoint, ScriptBuf};
 use chains::bitcoin::{Branch, Caps, Effects, Payment, inspect, parse_address};
 use policy::{Outcome, Question, Spent, count_approvals, decide, verify_customer_request};
 use signer_wire::{Instruction as WireInstruction, ReplyBody};
-use types::{Amount, Body, CustomerRequest, Evidence, Instruction, InstructionId, Moment, SshApproval, WalletId};
+use types::{Amount, Approval, Body, CustomerRequest, Evidence, Instruction, InstructionId, Moment, WalletId};
 
 use super::release::Pending;
 use super::{Core, OwnWallet};
@@ -35,9 +35,9 @@ pub(super) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Re
 }
 
 /// Reads an approval from the wire.
-pub(super) fn read_approval(wire: &signer_wire::Approval) -> Result<SshApproval, Refused> {
+pub(super) fn read_approval(wire: &signer_wire::Approval) -> Result<Approval, Refused> {
     let operator = wire.operator.parse().map_err(|_| Refused::new("approval", "an approval names no operator"))?;
-    Ok(SshApproval { operator, signature: wire.signature.clone() })
+    Ok(Approval { operator, signature: wire.signature.clone() })
 }
 
 fn read_psbt(text: &str) -> Result<Psbt, Refused> {

@@ -22,12 +22,12 @@ use chains::bitcoin::{Branch, Change, Input, Payment, WalletDescriptor, generate
 use ed25519_dalek::{Signer as _, SigningKey};
 use policy::http_signature::{Parameters, Parts, content_digest, signature_base, signature_header};
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, SignerIdentity, Tier, Wallet, WalletClass,
-    WalletWindow, Window, withdrawal_id,
+    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier,
+    Wallet, WalletClass, WalletWindow, Window, withdrawal_id,
 };
 use signer::enrol::Enrolment;
 use signer_wire::{Approval, Evidence, Instruction as WireInstruction};
-use types::{Amount, Asset, Body, Digest, Instruction, Moment, Network, SshApproval, Transfer};
+use types::{Amount, Asset, Body, Digest, Instruction, Moment, Network, Transfer};
 
 pub const OUTSIDE: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 pub const MALLORY: &str = "bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qzf4jry";
@@ -35,7 +35,7 @@ pub const MALLORY: &str = "bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpy
 pub struct House {
     pub directory: tempfile::TempDir,
     pub charter: Charter,
-    pub genesis: Vec<SshApproval>,
+    pub genesis: Vec<types::Approval>,
     pub customer: SigningKey,
 }
 
@@ -59,6 +59,7 @@ impl House {
             organisation: organisation.to_owned(),
             approver: true,
             keys: vec![keygen(directory.path(), name), keygen(directory.path(), &format!("{name}-spare"))],
+            passkeys: vec![],
         });
         let customer = SigningKey::from_bytes(&[42; 32]);
         let descriptor = |account: usize| {
@@ -89,6 +90,7 @@ impl House {
             previous: None,
             network: Network::Regtest,
             operators: operators.to_vec(),
+            relying_party: RelyingParty::default(),
             customers: vec![Customer { id: "alice".parse().unwrap(), keys: vec![customer.verifying_key().to_bytes()] }],
             signers: enrolments
                 .iter()
@@ -127,7 +129,7 @@ impl House {
     }
 
     /// `operator`'s claim, signed by stock ssh-keygen with the key file `key`.
-    pub fn ssh(&self, operator: &str, key: &str, namespace: &str, digest: &Digest) -> SshApproval {
+    pub fn ssh(&self, operator: &str, key: &str, namespace: &str, digest: &Digest) -> types::Approval {
         let file = self.directory.path().join(format!("{digest}-{namespace}-{key}"));
         let armoured = PathBuf::from(format!("{}.sig", file.display()));
         if !armoured.exists() {
@@ -136,7 +138,7 @@ impl House {
             command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(self.directory.path().join(key)).arg(&file);
             assert!(command.status().unwrap().success());
         }
-        SshApproval { operator: operator.parse().unwrap(), signature: std::fs::read_to_string(armoured).unwrap() }
+        types::Approval { operator: operator.parse().unwrap(), signature: std::fs::read_to_string(armoured).unwrap() }
     }
 
     pub fn approve(&self, operator: &str, instruction: &Instruction) -> Approval {
