@@ -17,6 +17,7 @@ pub struct Service {
     pub customers: SocketAddr,
     /// Where operators' requests are answered.
     pub operators: SocketAddr,
+    custody: Arc<Custody>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<Outcome>>,
 }
@@ -32,13 +33,13 @@ impl Service {
         let pipelines = work(Arc::clone(&custody), stopped.clone());
         let tasks = vec![
             tokio::spawn(api::serve_customers(customer_listener, Arc::clone(&custody), stopped.clone())),
-            tokio::spawn(api::serve_operators(operator_listener, custody, stopped)),
+            tokio::spawn(api::serve_operators(operator_listener, Arc::clone(&custody), stopped)),
             tokio::spawn(async {
                 pipelines.await;
                 Ok(())
             }),
         ];
-        Ok(Service { customers, operators, stop, tasks })
+        Ok(Service { customers, operators, custody, stop, tasks })
     }
 
     /// Finishes what is being done, and ends.
@@ -56,19 +57,28 @@ pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())
 }
 
-/// Runs until interrupted or terminated.
+/// Runs until interrupted or terminated; begins anew when another charter was adopted.
 pub fn run(path: &Path) -> Outcome {
-    let config = Config::read(path)?;
     runtime()?.block_on(async {
-        let service = Service::start(config).await?;
-        println!("customers {}", service.customers);
-        println!("operators {}", service.operators);
         let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
             .map_err(|error| error.to_string())?;
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+        let mut service = Service::start(Config::read(path)?).await?;
+        println!("customers {}", service.customers);
+        println!("operators {}", service.operators);
+        loop {
+            let (customers, operators) = (service.customers, service.operators);
+            let again = tokio::select! {
+                _ = terminated.recv() => false,
+                _ = tokio::signal::ctrl_c() => false,
+                () = service.custody.reloading() => true,
+            };
+            service.end().await?;
+            if !again {
+                return Ok(());
+            }
+            // On the same ports, also where the configuration left them open.
+            let config = Config { customer_listen: customers, operator_listen: operators, ..Config::read(path)? };
+            service = Service::start(config).await?;
         }
-        service.end().await
     })
 }

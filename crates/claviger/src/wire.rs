@@ -30,10 +30,6 @@ pub fn customer_from(request: signer_wire::Customer) -> CustomerRequest {
 
 /// An instruction with its evidence for the wire.
 pub fn instruction(instruction: &Instruction, evidence: &Evidence) -> signer_wire::Instruction {
-    let approval = |approval: &Approval| signer_wire::Approval {
-        operator: approval.operator.to_string(),
-        signature: approval.signature.clone(),
-    };
     signer_wire::Instruction {
         canonical: String::from_utf8_lossy(&instruction.canonical()).into_owned(),
         evidence: signer_wire::Evidence {
@@ -41,4 +37,9 @@ pub fn instruction(instruction: &Instruction, evidence: &Evidence) -> signer_wir
             approvals: evidence.approvals.iter().map(approval).collect(),
         },
     }
+}
+
+/// An approval for the wire.
+pub fn approval(approval: &Approval) -> signer_wire::Approval {
+    signer_wire::Approval { operator: approval.operator.to_string(), signature: approval.signature.clone() }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod approvals;
 mod audit;
+mod charter;
 mod instruction;
 mod report;
 mod transaction;
@@ -60,6 +61,17 @@ enum Command {
         #[arg(long = "instruction", required = true)]
         instructions: Vec<PathBuf>,
     },
+    /// Show what a charter says, and what it changes.
+    Charter {
+        /// The charter.
+        file: PathBuf,
+        /// The charter in force, which it has to follow.
+        #[arg(long)]
+        current: Option<PathBuf>,
+        /// Write the text to sign (the digest and a line feed) to this file.
+        #[arg(long)]
+        text_to_sign: Option<PathBuf>,
+    },
     /// Check an export of the audit log, and name the first entry that does not hold.
     Audit {
         /// The export: one JSON line for each entry, as `claviger audit` writes it.
@@ -90,6 +102,9 @@ fn main() -> ExitCode {
         Command::Instruction { file, text_to_sign } => instruction::run(&file, text_to_sign.as_deref()),
         Command::Approvals { charter, instruction, approvals } => approvals::run(&charter, &instruction, &approvals),
         Command::Transaction { charter, psbt, instructions } => transaction::run(&charter, &psbt, &instructions),
+        Command::Charter { file, current, text_to_sign } => {
+            charter::run(&file, current.as_deref(), text_to_sign.as_deref())
+        }
         Command::Audit { file, head } => audit::run(&file, head.as_deref()),
         Command::Address { charter, wallet, index, address } => address::run(&charter, &wallet, index, &address),
     };

@@ -41,7 +41,7 @@ fn text<'a>(value: &'a Value, path: &str) -> &'a str {
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430;background:#fff}\
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}code{font:14px ui-monospace,monospace;background:#eef1f5;padding:.1em .3em;border-radius:3px}\
 .m{display:inline-block;min-width:3.2rem;font-weight:600;color:#0a6}.post{color:#b40}table{border-collapse:collapse;width:100%;margin:.4rem 0}\
-td,th{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #dde3ea;vertical-align:top}a{color:#06c}p{margin:.3rem 0}\
+td,th{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #dde3ea;vertical-align:top}td:first-child,td:nth-child(2){width:13rem}a{color:#06c}p{margin:.3rem 0}\
 @media(prefers-color-scheme:dark){body{background:#12161c;color:#dde3ea}code{background:#232a33}td,th{border-color:#2c3540}a{color:#6af}.m{color:#4d9}.post{color:#f95}}";
 
 fn page(document: &Value) -> String {

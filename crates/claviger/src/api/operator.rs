@@ -46,7 +46,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(signers))
         .routes(routes!(freeze))
         .routes(routes!(execute))
-        .routes(routes!(charter))
+        .routes(routes!(charter, adopt))
         .routes(routes!(alarms))
         .routes(routes!(audit))
         .routes(routes!(events))
@@ -476,6 +476,46 @@ pub struct ExecuteAnswer {
 async fn charter(State(app): State<App>, _caller: ByOperator) -> Result<Json<serde_json::Value>, Problem> {
     let value = serde_json::from_slice(&app.charter.to_bytes());
     value.map(Json).map_err(|error| Problem::new(500, "charter", error.to_string()))
+}
+
+/// The next charter.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CharterBody {
+    /// Its canonical bytes, as text.
+    pub charter: String,
+    /// SSH signatures over its digest, namespace `claviger-charter`.
+    pub approvals: Vec<OperatorApproval>,
+    /// Even while signers are being asked about payments: these may then wait for ever.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// A charter that was adopted.
+#[derive(Serialize, ToSchema)]
+pub struct CharterAnswer {
+    version: u64,
+    digest: String,
+    /// Signers that hold it.
+    signers: Vec<String>,
+}
+
+/// Have every signer take the next charter, signed by a quorum of the one in force. This system then begins anew with it.
+#[utoipa::path(post, path = "/v1/charter", request_body = CharterBody, params(("Idempotency-Key" = String, Header)),
+    responses((status = 200, body = CharterAnswer), (status = 403, body = ProblemBody), (status = 409, body = ProblemBody),
+              (status = 422, body = ProblemBody), (status = 503, body = ProblemBody)))]
+async fn adopt(State(app): State<App>, caller: ByOperator) -> Result<Json<CharterAnswer>, Problem> {
+    let wanted: CharterBody = body(&caller.request)?;
+    let approval = |approval: &OperatorApproval| {
+        let operator = approval.operator.parse();
+        let operator =
+            operator.map_err(|_| Problem::invalid("approvals", format!("\"{}\" is nobody", approval.operator)))?;
+        Ok(types::Approval { operator, signature: approval.signature.clone() })
+    };
+    let approvals = wanted.approvals.iter().map(approval).collect::<Result<Vec<_>, Problem>>()?;
+    let actor = format!("operator:{}", caller.operator);
+    let adopted = app.adopt_charter(&wanted.charter, &approvals, wanted.force, &actor, now()).await?;
+    Ok(Json(CharterAnswer { version: adopted.version, digest: adopted.digest, signers: adopted.signers }))
 }
 
 /// Something that people should look at.

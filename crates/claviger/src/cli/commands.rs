@@ -155,6 +155,17 @@ pub enum Request {
     },
     /// The charter that signers hold (operators).
     Charter,
+    /// Have every signer take the next charter, with the signatures of a quorum of the one in force (operators).
+    AdoptCharter {
+        /// The charter in its canonical bytes.
+        charter: PathBuf,
+        /// A signature, as OPERATOR=FILE; once for each.
+        #[arg(long = "approval", value_name = "OPERATOR=FILE", required = true)]
+        approvals: Vec<String>,
+        /// Even while signers are being asked about payments.
+        #[arg(long)]
+        force: bool,
+    },
     /// Alarms that are raised (operators).
     Alarms,
     /// Export the audit log, one JSON line for each entry (operators).
@@ -328,6 +339,11 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
             let text = serde_json::to_string_pretty(&client.get("/v1/charter")?).map_err(|error| error.to_string())?;
             printer.line(&text)
         }
+        Request::AdoptCharter { charter, approvals, force } => {
+            let body = json!({"charter": read(&charter)?, "approvals": signatures(&approvals)?, "force": force});
+            let answer = client.post("/v1/charter", &fresh_key(None)?, &body)?;
+            printer.one(&answer, &[("version", "version"), ("digest", "digest"), ("held by", "signers")])
+        }
         Request::Alarms => {
             let columns = [("SINCE", "raised"), ("CODE", "code"), ("SUBJECT", "subject"), ("MESSAGE", "message")];
             printer.list(&client.get("/v1/alarms")?, &columns)
@@ -375,7 +391,7 @@ fn approve(client: &Client, printer: &Printer, id: &str, key: Option<PathBuf>, s
         println!("{}\n{}\n", types::sentence(&instruction), types::words(&instruction.digest()).join(" "));
     }
     let armoured = match (key, signature) {
-        (_, Some(path)) => fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?,
+        (_, Some(path)) => read(&path)?,
         (Some(key), None) => ssh_sign(&key, &digest)?,
         (None, None) => return Err("name a key or a signature".to_owned()),
     };
@@ -409,14 +425,21 @@ fn unfreeze(client: &Client, printer: &Printer, words: [&str; 4], out: &Path) ->
     printer.one(&shown, &[("sentence", "sentence"), ("words", "words"), ("digest", "digest")])
 }
 
-fn execute(client: &Client, printer: &Printer, path: &Path, approvals: &[String]) -> Outcome {
-    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+fn read(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Signatures that are named as OPERATOR=FILE.
+fn signatures(approvals: &[String]) -> Outcome<Vec<Value>> {
     let approval = |text: &String| {
         let (operator, file) = text.split_once('=').ok_or_else(|| format!("{text}: write OPERATOR=FILE"))?;
-        Ok::<_, String>(json!({"operator": operator, "signature": read(Path::new(file))?}))
+        Ok(json!({"operator": operator, "signature": read(Path::new(file))?}))
     };
-    let approvals = approvals.iter().map(approval).collect::<Outcome<Vec<_>>>()?;
-    let body = json!({"instruction": read(path)?, "approvals": approvals});
+    approvals.iter().map(approval).collect()
+}
+
+fn execute(client: &Client, printer: &Printer, path: &Path, approvals: &[String]) -> Outcome {
+    let body = json!({"instruction": read(path)?, "approvals": signatures(approvals)?});
     let answer = client.post("/v1/instructions", &fresh_key(None)?, &body)?;
     printer.one(&answer, &[("done at", "done"), ("not at", "failed")])
 }

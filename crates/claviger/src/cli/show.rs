@@ -30,6 +30,9 @@ pub fn table(rows: &[Value], columns: &[Column]) -> String {
     if rows.is_empty() {
         return "nothing here yet\n".to_owned();
     }
+    // A column in which nobody has anything is left out.
+    let told = |field: &str| rows.iter().any(|row| !cell(row, field).is_empty());
+    let columns: Vec<Column> = columns.iter().filter(|(_, field)| told(field)).copied().collect();
     let cells: Vec<Vec<String>> =
         rows.iter().map(|row| columns.iter().map(|(_, field)| cell(row, field)).collect()).collect();
     let width = |place: usize, title: &str| {

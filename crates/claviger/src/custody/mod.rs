@@ -6,6 +6,7 @@
 mod addresses;
 mod blocks;
 mod broadcast;
+mod charter;
 mod decide;
 mod deposits;
 mod draft;
@@ -34,6 +35,7 @@ use types::{Asset, Digest, Moment, WalletId};
 use crate::Outcome;
 use crate::config::Config;
 
+pub use charter::Adoption;
 pub use reconcile::WalletPosition;
 pub use requests::{TransferBody, WithdrawalBody};
 pub use worker::work;
@@ -82,6 +84,7 @@ pub struct Custody {
     /// When signers are asked again about a transaction, and how often they were in vain. Forgotten by a restart.
     patience: Mutex<HashMap<String, (Instant, u32)>>,
     wake: Notify,
+    reload: Notify,
 }
 
 /// Accounts of the house.
@@ -141,6 +144,7 @@ impl Custody {
             index: Mutex::default(),
             patience: Mutex::default(),
             wake: Notify::new(),
+            reload: Notify::new(),
         };
         custody.prepare().await.map_err(explain)?;
         custody.load_index().await.map_err(explain)?;
@@ -197,6 +201,11 @@ impl Custody {
     /// Something new is to be done.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Returns when another charter was adopted, and everything has to begin anew with it.
+    pub async fn reloading(&self) {
+        self.reload.notified().await;
     }
 
     /// The signers, one caller at a time.

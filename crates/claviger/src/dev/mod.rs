@@ -126,7 +126,7 @@ impl House {
             println!("signer {name}   {address} (mutual TLS)");
         }
         for wallet in &self.charter.wallets {
-            println!("wallet {:5}{}", wallet.id, wallet.descriptor);
+            println!("wallet {:5} {}", wallet.id, wallet.descriptor);
         }
         let bitcoind = self.directory.join("bitcoind");
         println!("\nTry, in another terminal:");
