@@ -11,14 +11,9 @@ mod common;
 use std::process::Command;
 use std::sync::Barrier;
 
-use common::{ASSET, Town, text};
+use common::{ASSET, Town, id_of, text};
 use serde_json::{Value, json};
-use types::{Amount, Body, CustomerId, Instruction};
-
-fn id_of(key: &str) -> String {
-    let alice: CustomerId = "alice".parse().unwrap();
-    policy::withdrawal_id(&alice, key).unwrap().to_string()
-}
+use types::{Amount, Body, Instruction};
 
 /// The instruction of a payment with another destination and amount.
 fn forged(town: &Town, id: &str, destination: &str, sats: u64) -> String {

@@ -11,14 +11,8 @@ mod common;
 use std::process::Command;
 
 use claviger::dev::until;
-use common::{Town, text};
+use common::{Town, id_of, text};
 use serde_json::Value;
-use types::CustomerId;
-
-fn id_of(key: &str) -> String {
-    let alice: CustomerId = "alice".parse().unwrap();
-    policy::withdrawal_id(&alice, key).unwrap().to_string()
-}
 
 /// Makes the database refuse the commit that would reach a state: what stands before it is then what a crash just before
 /// that commit leaves, with everything that was done outside in between.

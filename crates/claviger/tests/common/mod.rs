@@ -19,6 +19,11 @@ pub fn text(value: &Value, path: &str) -> String {
     value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
+/// The identifier of alice's withdrawal under a key.
+pub fn id_of(key: &str) -> String {
+    policy::withdrawal_id(&"alice".parse().unwrap(), key).unwrap().to_string()
+}
+
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
 }
