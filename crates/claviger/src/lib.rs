@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod custody;
 pub mod dev;
+mod freeze;
 pub mod problem;
 pub mod serve;
 pub mod wire;
@@ -51,6 +52,16 @@ enum Command {
         #[arg(long, default_value = "claviger.json")]
         config: PathBuf,
     },
+    /// Stop signing at once, asking every signer itself: also while the online system is down.
+    FreezeDirect {
+        /// The configuration file, for the signers' addresses and our certificate.
+        #[arg(long, default_value = "claviger.json")]
+        config: PathBuf,
+        /// `all`, `wallet:NAME` or `customer:NAME`.
+        latch: String,
+        /// Why.
+        reason: String,
+    },
     /// Keys that sign requests.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -81,6 +92,7 @@ fn run(arguments: Arguments) -> Outcome {
     match arguments.command {
         Command::Dev { tour, data, database, network } => dev::run(tour, data, database, network),
         Command::Serve { config } => serve::run(&config),
+        Command::FreezeDirect { config, latch, reason } => freeze::run(&config, &latch, &reason),
         Command::Key(KeyCommand::New { file }) => {
             let key = cli::ApiKey::generate()?;
             key.write(&file)?;

@@ -473,3 +473,37 @@ fn t14_one_person_freezes_everything_at_once_also_across_restarts() {
     town.reaches(&id_of("frozen"), "broadcast");
     assert_eq!(town.received(&destination), (1_000_000, 1));
 }
+
+#[test]
+fn t14_one_customer_is_frozen_while_the_online_system_is_down_and_others_are_served() {
+    let mut town = Town::with_coins();
+    town.house.service.kill();
+    let freeze = |latch: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_claviger"))
+            .args(["freeze-direct", "--config"])
+            .arg(town.house.directory().join("claviger.json"))
+            .args([latch, "a stolen phone"])
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (done, words) = freeze("customer:nobody");
+    assert!(!done && words.contains("(latch)"), "{words}");
+    let (done, words) = freeze("customer:alice");
+    assert!(done && words.matches(": frozen").count() == 3, "{words}");
+    town.house.service.restart().unwrap();
+    let (of_alice, of_bob) = (town.outside(), town.outside());
+    let ids: Vec<String> = [("alice", &of_alice), ("bob", &of_bob)]
+        .iter()
+        .map(|(name, destination)| {
+            let answer = town.withdraw(name, "frozen", &Town::withdrawal(1_000_000, destination));
+            assert_eq!(answer.status, 201, "{:?}", answer.body);
+            text(&answer.body, "/id")
+        })
+        .collect();
+    town.reaches(&ids[1], "broadcast");
+    town.until_alarm("signers", "customer:alice");
+    assert_eq!((town.received(&of_alice), town.received(&of_bob)), ((0, 0), (1_000_000, 1)));
+    // Signing goes on for the others, so the system is ready.
+    assert_eq!(town.olga().ask("GET", "/ready", "", "").unwrap().status, 200);
+}

@@ -55,7 +55,7 @@ pub enum RequestBody {
         /// Any text of the asker's, up to 128 characters.
         challenge: String,
     },
-    /// Stop signing for this latch: `all` or `wallet:NAME`. Takes effect at once and outlives restarts.
+    /// Stop signing for this latch: `all`, `wallet:NAME` or `customer:NAME`. Takes effect at once and outlives restarts.
     Freeze {
         /// The latch.
         latch: String,

@@ -348,7 +348,7 @@ async fn signers(State(app): State<App>, _caller: ByOperator) -> Json<List<Signe
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FreezeBody {
-    /// `all` or `wallet:NAME`.
+    /// `all`, `wallet:NAME` or `customer:NAME`.
     pub latch: String,
     /// Why, in words.
     pub reason: String,

@@ -125,7 +125,7 @@ pub enum Request {
     Signers,
     /// Stop signing at once (operators).
     Freeze {
-        /// `all` or `wallet:NAME`.
+        /// `all`, `wallet:NAME` or `customer:NAME`.
         latch: String,
         /// Why.
         reason: String,
@@ -134,7 +134,7 @@ pub enum Request {
     Unfreeze {
         /// The signer.
         signer: String,
-        /// The latch: `all`, `wallet:NAME`, `clock` or `journal-behind`.
+        /// The latch: `all`, `wallet:NAME`, `customer:NAME`, `clock` or `journal-behind`.
         latch: String,
         /// Why it may be opened.
         reason: String,

@@ -20,6 +20,7 @@ mod worker;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -114,8 +115,6 @@ pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
 impl Custody {
     /// Opens everything that the configuration names. Signers and nodes may still be away.
     pub async fn open(config: Config) -> Outcome<Custody> {
-        let read =
-            |path: &std::path::Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
         let charter =
             Charter::from_bytes(read(&config.charter)?.as_bytes()).map_err(|error| format!("the charter: {error}"))?;
         let mut wallets = BTreeMap::new();
@@ -123,13 +122,7 @@ impl Custody {
             let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network);
             wallets.insert(wallet.id.clone(), descriptor.map_err(|error| format!("wallet {}: {error}", wallet.id))?);
         }
-        let identity =
-            ClientIdentity { certificate: read(&config.client_certificate)?, key: read(&config.client_key)? };
-        let signer = |signer: &crate::config::SignerConfig| {
-            let client = SignerClient::new(signer.address, &read(&signer.certificate)?, &identity);
-            client.map_err(|error| format!("signer {}: {error}", signer.id))
-        };
-        let signers = config.signers.iter().map(signer).collect::<Outcome<_>>()?;
+        let signers = connect_signers(&config)?;
         let store = Store::open(&config.database).await.map_err(explain)?;
         // Whoever wrote into the books while nobody looked is found out before anything is paid by them.
         store.verify_books().await.map_err(explain)?;
@@ -225,6 +218,20 @@ impl Custody {
     fn index(&self) -> std::sync::MutexGuard<'_, AddressIndex> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Clients of the signers that a configuration names; nothing is connected yet.
+pub fn connect_signers(config: &Config) -> Outcome<Vec<SignerClient>> {
+    let identity = ClientIdentity { certificate: read(&config.client_certificate)?, key: read(&config.client_key)? };
+    let signer = |signer: &crate::config::SignerConfig| {
+        let client = SignerClient::new(signer.address, &read(&signer.certificate)?, &identity);
+        client.map_err(|error| format!("signer {}: {error}", signer.id))
+    };
+    config.signers.iter().map(signer).collect()
+}
+
+fn read(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// An error with its causes, once, at the edge.

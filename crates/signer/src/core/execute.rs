@@ -6,7 +6,7 @@ use signer_wire::{Approval as WireApproval, Instruction as WireInstruction, Repl
 use types::{Body, Instruction, Moment};
 
 use super::prepare::{read, read_approval};
-use super::{ALL, AWAITING_PEERS, CLOCK, Core};
+use super::{ALL, AWAITING_PEERS, CLOCK, CUSTOMER, Core, WALLET};
 use crate::record::Event;
 use crate::refusal::Refused;
 
@@ -16,10 +16,13 @@ const REASON_BYTES_MAX: usize = 512;
 impl Core {
     /// Closes a latch. Whoever is connected may: stopping is cheap, going on needs a quorum.
     pub(super) fn freeze(&mut self, latch: &str, reason: &str, now: Moment) -> Result<ReplyBody, Refused> {
-        let wallet =
-            latch.strip_prefix("wallet:").is_some_and(|name| self.wallets.keys().any(|id| id.as_str() == name));
-        if !wallet && latch != ALL {
-            return Err(Refused::new("latch", "a latch is \"all\" or \"wallet:NAME\" with a wallet of the charter"));
+        let wallet = latch.strip_prefix(WALLET).is_some_and(|name| self.wallets.keys().any(|id| id.as_str() == name));
+        let customers = &self.charter()?.customers;
+        let customer =
+            latch.strip_prefix(CUSTOMER).is_some_and(|name| customers.iter().any(|one| one.id.as_str() == name));
+        if !wallet && !customer && latch != ALL {
+            let reason = "a latch is \"all\", \"wallet:NAME\" or \"customer:NAME\" with a name of the charter";
+            return Err(Refused::new("latch", reason));
         }
         if reason.len() > REASON_BYTES_MAX {
             return Err(Refused::new("reason", format!("a reason has at most {REASON_BYTES_MAX} bytes")));

@@ -12,7 +12,7 @@ use bitcoin::bip32::Xpriv;
 use chains::bitcoin::WalletDescriptor;
 use policy::{Charter, SignerIdentity};
 use signer_wire::{Limit, ReplyBody, RequestBody};
-use types::{Approval, Moment, SignerId, WalletId};
+use types::{Approval, Body, Instruction, Moment, SignerId, WalletId};
 
 use crate::journal::{Journal, JournalError};
 use crate::keys::Keys;
@@ -29,6 +29,10 @@ pub const JOURNAL_BEHIND: &str = "journal-behind";
 pub const CLOCK: &str = "clock";
 /// The latch that stops everything.
 pub const ALL: &str = "all";
+/// Beginning of a wallet's latch.
+pub(crate) const WALLET: &str = "wallet:";
+/// Beginning of a customer's latch.
+pub(crate) const CUSTOMER: &str = "customer:";
 
 /// A wallet with this signer's own account key.
 pub(crate) struct OwnWallet {
@@ -190,17 +194,25 @@ impl Core {
         Ok(())
     }
 
-    /// Refuses while a latch that concerns this wallet is closed.
-    pub(crate) fn check_latches(&self, wallet: &WalletId) -> Result<(), Refused> {
+    /// Refuses while a latch that concerns this wallet, or a customer whose payment is in the transaction, is closed.
+    pub(crate) fn check_latches<'a>(
+        &self,
+        wallet: &WalletId,
+        instructions: impl Iterator<Item = &'a Instruction>,
+    ) -> Result<(), Refused> {
         if self.nonce.is_some() {
             let reason = "started anew; every peer must first say what it remembers of this signer";
             return Err(Refused::for_now(AWAITING_PEERS, reason));
         }
-        let wallet = format!("wallet:{wallet}");
-        let closed = |name: &str| self.state.latches.get(name).map(|reason| (name.to_owned(), reason.clone()));
-        let found = [ALL, CLOCK, JOURNAL_BEHIND, &wallet].into_iter().find_map(closed);
+        let customer = |instruction: &Instruction| match &instruction.body {
+            Body::CustomerWithdrawal(payment) => Some(format!("{CUSTOMER}{}", payment.customer)),
+            _ => None,
+        };
+        let everyone = [ALL, CLOCK, JOURNAL_BEHIND].map(str::to_owned).into_iter();
+        let mut names = everyone.chain([format!("{WALLET}{wallet}")]).chain(instructions.filter_map(customer));
+        let found = names.find_map(|name| Some((self.state.latches.get(&name)?.clone(), name)));
         match found {
-            Some((latch, reason)) => Err(Refused::for_now(
+            Some((reason, latch)) => Err(Refused::for_now(
                 "frozen",
                 format!("the latch \"{latch}\" is closed ({reason}); a quorum can open it"),
             )),

@@ -56,7 +56,7 @@ impl Core {
         }
         let instructions = wire.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let wallet_id = same_wallet(&instructions)?;
-        self.check_latches(&wallet_id)?;
+        self.check_latches(&wallet_id, instructions.iter().map(|(instruction, _)| instruction))?;
         let charter = self.charter()?.clone();
         let own =
             self.wallets.get(&wallet_id).ok_or_else(|| Refused::new("wallet", "the charter knows no such wallet"))?;

@@ -7,7 +7,7 @@ use chains::bitcoin::{Effects, sign};
 use signer_wire::{ReplyBody, Signature, Statement};
 use types::{Instruction, Moment, WalletId};
 
-use super::Core;
+use super::{CUSTOMER, Core};
 use crate::record::Event;
 use crate::refusal::Refused;
 
@@ -35,7 +35,7 @@ impl Core {
         self.check_clock(now)?;
         let pending = self.pending.get(ticket);
         let pending = pending.ok_or_else(|| Refused::for_now("unknown-ticket", "prepare the transaction again"))?;
-        self.check_latches(&pending.wallet)?;
+        self.check_latches(&pending.wallet, pending.instructions.iter())?;
         if pending.instructions.iter().any(|instruction| now >= instruction.expires) {
             return Err(Refused::new("expired", "an instruction expired since it was prepared"));
         }
@@ -59,7 +59,8 @@ impl Core {
         if challenge.len() > CHALLENGE_BYTES_MAX {
             return Err(Refused::new("challenge", format!("a challenge has at most {CHALLENGE_BYTES_MAX} bytes")));
         }
-        if let Some(latch) = self.latches().first() {
+        // Signing goes on for everyone else while one customer is frozen.
+        if let Some(latch) = self.latches().iter().find(|latch| !latch.starts_with(CUSTOMER)) {
             return Err(Refused::for_now("frozen", format!("the latch \"{latch}\" is closed")));
         }
         if self.state.last.is_none_or(|last| now >= last.plus_seconds(BEAT_SECONDS)) {
