@@ -61,7 +61,7 @@ fn one_signature_is_not_enough_and_a_lying_one_is_named() {
 }
 
 #[test]
-fn t03_other_destination() {
+fn t05_other_destination() {
     let swapped = refusal(|psbt, _| {
         for output in &mut psbt.unsigned_tx.output {
             if output.value == Amount::from_sat(60_000) {
@@ -74,7 +74,7 @@ fn t03_other_destination() {
 }
 
 #[test]
-fn t03_other_amount() {
+fn t05_other_amount() {
     let more = refusal(|psbt, _| {
         for output in &mut psbt.unsigned_tx.output {
             output.value =
@@ -85,7 +85,7 @@ fn t03_other_amount() {
 }
 
 #[test]
-fn t03_extra_output_and_paying_twice() {
+fn t05_extra_output_and_paying_twice() {
     let extra = |psbt: &mut Psbt, output: TxOut| {
         psbt.unsigned_tx.output.push(output);
         psbt.outputs.push(bitcoin::psbt::Output::default());
@@ -101,7 +101,7 @@ fn t03_extra_output_and_paying_twice() {
 }
 
 #[test]
-fn t03_higher_fee() {
+fn t05_higher_fee() {
     let less_change = |sats: u64| {
         move |psbt: &mut Psbt, _: &mut Vec<Payment>| {
             for output in &mut psbt.unsigned_tx.output {
@@ -122,7 +122,7 @@ fn t03_higher_fee() {
 }
 
 #[test]
-fn t03_foreign_change() {
+fn t05_foreign_change() {
     let other = vault(2);
     let derived = other.wallet.derive(Branch::Change, 5).unwrap();
     let foreign = refusal(|psbt, _| {
@@ -145,7 +145,7 @@ fn t03_foreign_change() {
 }
 
 #[test]
-fn t03_change_at_an_absurd_path() {
+fn t05_change_at_an_absurd_path() {
     let vault = vault(1);
     let payments = vec![outside(60_000)];
     let inputs = [coin(&vault.wallet, 3, 100_000, 1)];
@@ -174,7 +174,7 @@ fn t03_change_at_an_absurd_path() {
 }
 
 #[test]
-fn t03_extra_input() {
+fn t05_extra_input() {
     let vault = vault(1);
     let payments = vec![outside(60_000)];
     let stranger = common::vault(2);
@@ -193,7 +193,7 @@ fn t03_extra_input() {
 }
 
 #[test]
-fn t03_lying_input_amount() {
+fn t05_lying_input_amount() {
     let stated = refusal(|psbt, _| psbt.inputs[0].witness_utxo.as_mut().unwrap().value = Amount::from_sat(1));
     assert_eq!(stated, InspectRefusal::AmountLies);
     let rewritten =
@@ -205,7 +205,7 @@ fn t03_lying_input_amount() {
 }
 
 #[test]
-fn t03_sighash_other_than_all() {
+fn t05_sighash_other_than_all() {
     use EcdsaSighashType::{AllPlusAnyoneCanPay, None, NonePlusAnyoneCanPay, Single, SinglePlusAnyoneCanPay};
     for kind in [None, Single, AllPlusAnyoneCanPay, NonePlusAnyoneCanPay, SinglePlusAnyoneCanPay] {
         let refused = refusal(|psbt, _| psbt.inputs[1].sighash_type = Some(kind.into()));
@@ -220,7 +220,7 @@ fn t03_sighash_other_than_all() {
 }
 
 #[test]
-fn t03_fields_that_nobody_expects() {
+fn t05_fields_that_nobody_expects() {
     assert_eq!(refusal(|psbt, _| psbt.inputs[0].redeem_script = Some(ScriptBuf::new())), InspectRefusal::UnknownFields);
     assert_eq!(refusal(|psbt, _| psbt.unsigned_tx.input[0].sequence = Sequence::MAX), InspectRefusal::LockTime);
     assert_eq!(

@@ -19,6 +19,8 @@ pub struct Config {
     pub charter: PathBuf,
     /// The node.
     pub node: NodeConfig,
+    /// Further nodes, of other people on other machines: a deposit is credited when all of them have its block too.
+    pub witness_nodes: Vec<NodeConfig>,
     /// The signers.
     pub signers: Vec<SignerConfig>,
     /// Our certificate for signers (PEM).
@@ -122,6 +124,7 @@ impl Config {
         let absolute = |path: &mut PathBuf| *path = directory.join(&*path);
         absolute(&mut config.charter);
         absolute(&mut config.node.cookie);
+        config.witness_nodes.iter_mut().for_each(|node| absolute(&mut node.cookie));
         absolute(&mut config.client_certificate);
         absolute(&mut config.client_key);
         config.signers.iter_mut().for_each(|signer| absolute(&mut signer.certificate));

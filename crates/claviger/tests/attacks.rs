@@ -144,7 +144,7 @@ fn t07_invented_balances_are_found_before_anything_is_paid_by_them() {
 }
 
 #[test]
-fn t11_a_hundred_equal_withdrawals_at_once_are_one() {
+fn t01_a_hundred_equal_withdrawals_at_once_are_one() {
     let town = Town::with_coins();
     let destination = town.outside();
     let body = Town::withdrawal(3_000_000, &destination).to_string();
@@ -174,7 +174,7 @@ fn t11_a_hundred_equal_withdrawals_at_once_are_one() {
 }
 
 #[test]
-fn t11_withdrawals_at_once_never_spend_a_balance_twice() {
+fn t01_withdrawals_at_once_never_spend_a_balance_twice() {
     let town = Town::with_coins();
     let destination = town.outside();
     let answers: Vec<u16> = std::thread::scope(|scope| {
@@ -216,7 +216,7 @@ fn payments_that_wait_together_go_in_one_transaction() {
 }
 
 #[test]
-fn t11_amounts_and_addresses_that_make_no_sense_are_named() {
+fn t13_amounts_and_addresses_that_make_no_sense_are_named() {
     let town = Town::with_coins();
     let good = town.outside();
     let destination = good.as_str();
@@ -261,7 +261,7 @@ fn t11_amounts_and_addresses_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn t02_requests_that_are_not_the_customers_own_are_refused() {
+fn t03_requests_that_are_not_the_customers_own_are_refused() {
     let town = Town::with_coins();
     let destination = town.outside();
     let body = Town::withdrawal(1_000_000, &destination).to_string();
@@ -430,7 +430,7 @@ fn t07_a_rewritten_address_is_neither_shown_nor_credited() {
 }
 
 #[test]
-fn t14_one_person_freezes_everything_at_once_also_across_restarts() {
+fn one_person_freezes_everything_at_once_also_across_restarts() {
     let mut town = Town::with_coins();
     let body = json!({"latch": "all", "reason": "something smells"});
     let answer = town.olga().post("/v1/freeze", "freeze", &body).unwrap();
@@ -475,7 +475,7 @@ fn t14_one_person_freezes_everything_at_once_also_across_restarts() {
 }
 
 #[test]
-fn t14_one_customer_is_frozen_while_the_online_system_is_down_and_others_are_served() {
+fn one_customer_is_frozen_while_the_online_system_is_down_and_others_are_served() {
     let mut town = Town::with_coins();
     town.house.service.kill();
     let freeze = |latch: &str| {

@@ -173,3 +173,34 @@ fn replaced_dust_unknown_and_immature_are_recorded_with_their_reason() {
     town.until_available("alice", 299_000_000);
     town.assert_reconciled();
 }
+
+#[test]
+fn t06_what_only_our_own_node_has_is_not_credited() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut witness = node::regtest::Bitcoind::start(&directory.path().join("witness")).unwrap();
+    let town = Town::start_with(|config| {
+        config.witness_nodes = vec![claviger::config::NodeConfig {
+            url: witness.client().url().to_owned(),
+            cookie: directory.path().join("witness/regtest/.cookie"),
+        }];
+    });
+    // It has heard of another block at that height.
+    witness.mine(1).unwrap();
+    town.house.node.pay(&town.address("alice", "1"), 10_000_000).unwrap();
+    town.house.node.mine(5).unwrap();
+    town.until_alarm("nodes-disagree", "another node has block");
+    assert_eq!(town.available("alice").unwrap(), 0);
+    town.house.node.tell(&witness).unwrap();
+    town.until_available("alice", 10_000_000);
+    town.until_no_alarm("nodes-disagree");
+    // A witness that is away, or behind, holds crediting up as well.
+    witness.stop().unwrap();
+    town.house.node.pay(&town.address("alice", "2"), 5_000_000).unwrap();
+    town.house.node.mine(2).unwrap();
+    town.until_alarm("nodes-disagree", "nothing is credited");
+    witness.restart().unwrap();
+    town.until_alarm("nodes-disagree", "nothing is credited");
+    assert_eq!(town.available("alice").unwrap(), 10_000_000);
+    town.house.node.tell(&witness).unwrap();
+    town.until_available("alice", 15_000_000);
+}

@@ -131,6 +131,16 @@ impl Bitcoind {
         self.client.call("invalidateblock", json!([hash.to_string()])).map(|_| ())
     }
 
+    /// Gives another node every block of this one, as the network would.
+    pub fn tell(&self, other: &Bitcoind) -> Result<(), NodeError> {
+        for height in 1..=self.client.chain_info()?.height {
+            let hash = self.client.block_hash(height)?;
+            let block = self.client.call("getblock", json!([hash.to_string(), 0]))?;
+            other.client.call("submitblock", json!([block]))?;
+        }
+        Ok(())
+    }
+
     /// A new address of the outside world.
     pub fn outside_address(&self) -> Result<String, NodeError> {
         let address = self.client.call_wallet(OUTSIDE, "getnewaddress", json!([]))?;

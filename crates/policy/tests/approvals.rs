@@ -80,7 +80,7 @@ fn t04_a_count_cannot_be_cheated() {
 }
 
 #[test]
-fn t12_a_charter_follows_only_by_the_quorum_before_it() {
+fn t08_a_charter_follows_only_by_the_quorum_before_it() {
     let directory = tempfile::tempdir().unwrap();
     let (olga, olga_public) = keygen(directory.path(), "olga", "ed25519");
     let (omar, omar_public) = keygen(directory.path(), "omar", "ed25519");

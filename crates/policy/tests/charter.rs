@@ -40,7 +40,7 @@ fn bytes_round_trip_and_have_one_spelling() {
 }
 
 #[test]
-fn t12_contradictions_are_refused() {
+fn t08_contradictions_are_refused() {
     type Change = dyn Fn(&mut Charter);
     let changes: [(&str, &Change); 12] = [
         ("operator stands there twice", &|charter| charter.operators[1].id = charter.operators[0].id.clone()),

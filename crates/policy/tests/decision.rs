@@ -58,7 +58,7 @@ fn tiers_are_tried_in_order() {
 }
 
 #[test]
-fn t12_older_charter_and_wrong_times_are_refused() {
+fn t08_older_charter_and_wrong_times_are_refused() {
     let charter = demo();
     let mut instruction = withdrawal(100);
     assert_eq!(rule(ask(&charter, &instruction, 2, &[], NOW + 3600)), "expired");

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn t06_any_changed_byte_is_found() {
+    fn t05_any_changed_byte_is_found() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
         let (mut journal, _) = Journal::open(&path).unwrap();

@@ -75,7 +75,7 @@ fn t02_the_server_invents_or_edits_a_withdrawal() {
 }
 
 #[test]
-fn t03_the_transaction_does_something_else() {
+fn t05_the_transaction_does_something_else() {
     let mut fleet = Cores::start();
     let (instruction, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
     let psbt = fleet.house.psbt(&[fleet.house.coin(0, 900_000, 1)], &[&instruction], 1_000);
@@ -305,7 +305,7 @@ fn unfreeze(fleet: &mut Cores, position: usize, latch: &str) -> Result<(), Strin
 }
 
 #[test]
-fn t14_anyone_freezes_and_only_a_quorum_unfreezes_also_across_restarts() {
+fn anyone_freezes_and_only_a_quorum_unfreezes_also_across_restarts() {
     let mut fleet = Cores::start();
     let (instruction, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
     let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&instruction], 1_000);
@@ -320,7 +320,7 @@ fn t14_anyone_freezes_and_only_a_quorum_unfreezes_also_across_restarts() {
 }
 
 #[test]
-fn t06_state_restored_from_an_old_copy_signs_nothing() {
+fn t05_state_restored_from_an_old_copy_signs_nothing() {
     let mut fleet = Cores::start();
     let old = std::fs::read(fleet.directories[0].path().join("journal")).unwrap();
     let (instruction, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
@@ -339,7 +339,7 @@ fn t06_state_restored_from_an_old_copy_signs_nothing() {
 }
 
 #[test]
-fn t06_no_signature_without_a_peer_who_remembers_this_very_intent() {
+fn t05_no_signature_without_a_peer_who_remembers_this_very_intent() {
     let mut fleet = Cores::start();
     let (instruction, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
     let wires = [honest];

@@ -85,7 +85,7 @@ fn a_full_disk_is_named_nothing_is_signed_and_work_resumes() {
 }
 
 #[test]
-fn t01_strangers_and_nonsense_get_no_answer() {
+fn t05_strangers_and_nonsense_get_no_answer() {
     let fleet = Fleet::start();
     let certificate = &fleet.enrolments[0].certificate;
     let mut stranger = SignerClient::new(fleet.processes[0].address, certificate, &identity()).unwrap();

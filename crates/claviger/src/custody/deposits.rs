@@ -7,7 +7,7 @@ use orders::{DepositFacts, DepositState, Screening, next_deposit_state, screen};
 use store::{DepositRow, Event, Move, Posting, Statement};
 use types::Amount;
 
-use super::{Custody, SHORTFALL, StepError, now, transfer_id};
+use super::{Custody, SHORTFALL, StepError, blocking, now, transfer_id};
 
 impl Custody {
     /// Moves on every deposit that can move on.
@@ -15,7 +15,8 @@ impl Custody {
         let Some((tip, _)) = self.store.blocks().await?.pop() else { return Ok(()) };
         for deposit in self.store.deposits_in(DepositState::Confirming).await? {
             let facts = DepositFacts { state: deposit.state, height: deposit.height, tip, required: deposit.required };
-            if let Some(state) = next_deposit_state(&facts) {
+            if let (Some(state), Some(height)) = (next_deposit_state(&facts), deposit.height) {
+                self.ask_witnesses(height, deposit.required)?;
                 self.move_deposit(deposit, state, "").await?;
             }
         }
@@ -30,6 +31,30 @@ impl Custody {
         }
         for deposit in self.store.deposits_in(DepositState::Screened).await? {
             self.credit(deposit).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks every further node whether it has the same block at this height, as deep as required. Whoever owns our node, or what
+    /// it hears, gets nothing credited.
+    fn ask_witnesses(&self, height: u32, required: u32) -> Result<(), StepError> {
+        for witness in &self.witnesses {
+            let differs = |message: String| StepError::Waiting {
+                code: "nodes-disagree",
+                subject: witness.url().to_owned(),
+                message: format!("{message}; nothing is credited until it has the same blocks"),
+            };
+            let answers = blocking(|| {
+                let ours = self.node().block_hash(height)?;
+                Ok::<_, node::NodeError>((ours, witness.chain_info()?.height, witness.block_hash(height)?))
+            });
+            let (ours, tip, theirs) = answers.map_err(|error| differs(super::explain(error)))?;
+            if ours != theirs {
+                return Err(differs(format!("another node has block {theirs} at height {height}, ours has {ours}")));
+            }
+            if (tip + 1).saturating_sub(height) < required {
+                return Err(differs(format!("another node is only at height {tip}")));
+            }
         }
         Ok(())
     }

@@ -80,6 +80,7 @@ pub struct Custody {
     pub asset: Asset,
     wallets: BTreeMap<WalletId, WalletDescriptor>,
     node: node::Client,
+    witnesses: Vec<node::Client>,
     signers: Mutex<Vec<SignerClient>>,
     index: Mutex<AddressIndex>,
     /// When signers are asked again about a transaction, and how often they were in vain. Forgotten by a restart.
@@ -127,6 +128,11 @@ impl Custody {
         // Whoever wrote into the books while nobody looked is found out before anything is paid by them.
         store.verify_books().await.map_err(explain)?;
         let custody = Custody {
+            witnesses: config
+                .witness_nodes
+                .iter()
+                .map(|node| node::Client::new(&node.url, node.cookie.clone()))
+                .collect(),
             node: node::Client::new(&config.node.url, config.node.cookie.clone()),
             asset: Asset::Bitcoin(charter.network),
             store,
@@ -146,7 +152,8 @@ impl Custody {
 
     /// Rows that must be there before anything else: wallets, accounts, customers' keys.
     async fn prepare(&self) -> Result<(), StepError> {
-        let mut step = Move::new(now());
+        // Keys that charter and configuration do not name any more open nothing.
+        let mut step = Move::new(now()).run(Statement::forget_api_keys());
         for wallet in self.wallets.keys() {
             step = step.run(Statement::ensure_wallet(wallet));
             self.account(&format!("wallet:{wallet}")).await?;

@@ -11,13 +11,17 @@ use super::{Custody, FLOAT, StepError, now, transfer_id};
 impl Custody {
     /// Settles every confirmed transaction that is deep enough.
     pub(super) async fn settle_transactions(&self, tip: u32) -> Result<(), StepError> {
+        let mut outcome = Ok(());
         for row in self.store.transactions_in(TransactionState::Confirmed).await? {
             let depth = row.height.map_or(0, |height| (tip + 1).saturating_sub(height));
             if !row.settled && depth >= self.config.withdrawals.settle_confirmations.max(1) {
-                self.settle(row).await?;
+                // One that cannot be settled holds up no other.
+                if let Err(error) = self.settle(row).await {
+                    outcome = Err(error);
+                }
             }
         }
-        Ok(())
+        outcome
     }
 
     async fn settle(&self, row: TransactionRow) -> Result<(), StepError> {

@@ -54,7 +54,11 @@ impl Custody {
         let refused = !before.asked && all_refused(&error, self.config.signers.len());
         if refused && (payments.len() > 1 || !may_change(&error)) {
             self.patience().remove(&row.txid);
-            return self.dissolve(row, payments, &error).await;
+            return if row.txid == row.group {
+                self.dissolve(row, payments, &error).await
+            } else {
+                self.give_up_bump(row, &error).await
+            };
         }
         if refused {
             // None of them has written anything down: what was never asked may be asked, and given up, as before.
@@ -120,6 +124,21 @@ impl Custody {
         Ok(())
     }
 
+    /// Every signer refused a later try: it is given up, and the earlier one goes on waiting for its block. Coins that only this
+    /// try took stay with the group until it is settled.
+    async fn give_up_bump(&self, row: TransactionRow, error: &SessionError) -> Result<(), StepError> {
+        let words = self.name_signers(error);
+        let next = TransactionRow { state: TransactionState::Dissolved, updated: now(), ..row.clone() };
+        let step = Move::new(next.updated).run(next.update(TransactionState::Generated)).audit(
+            "system",
+            "transaction.dissolved",
+            &row.txid,
+            &*words,
+        );
+        self.store.commit(step).await?;
+        Err(StepError::Waiting { code: "no-bump", subject: row.group, message: words })
+    }
+
     /// Every signer refused every time, so none of them has written anything down: coins and payments are
     /// free again. Payments that were together are tried alone, so that one of them does not hold up the others; one that was
     /// alone is refused with the signers' words.
@@ -148,6 +167,12 @@ impl Custody {
         };
         step.postings.push(Posting { transfer: freed, cause: row.txid.clone() });
         for payment in &payments {
+            if payment.state != PaymentState::Generated {
+                return Err(StepError::Corrupt(format!(
+                    "payment {} is {} and was never signed",
+                    payment.id, payment.state
+                )));
+            }
             let next = PaymentRow {
                 state: PaymentState::Approved,
                 group: String::new(),

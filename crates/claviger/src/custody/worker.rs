@@ -14,9 +14,10 @@ use super::{Custody, StepError, blocking, now};
 /// How long the loop waits when nothing is to be done. A hint, such as a new request, ends the wait.
 const REST: Duration = Duration::from_millis(200);
 /// Alarms that a step raises by itself and clears when it succeeds again: codes by step.
-const STEPS: [(&str, &[&str]); 4] = [
+const STEPS: [(&str, &[&str]); 5] = [
     ("follow", &["node", "reorganization-too-deep", "wrong-network", "address-differs"]),
     ("mempool", &["node", "address-differs"]),
+    ("deposits", &["nodes-disagree"]),
     ("generate", &["wallet-low", "float-low", "fee-too-high", "withdrawals-stopped"]),
     ("tend", &["no-bump"]),
 ];

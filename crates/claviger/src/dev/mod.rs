@@ -156,6 +156,7 @@ fn config(directory: &Path, node: &Bitcoind, fleet: &Fleet, people: &People) -> 
         database: "sqlite:claviger.db".to_owned(),
         charter: "charter.json".into(),
         node: NodeConfig { url: node.client().url().to_owned(), cookie: directory.join("bitcoind/regtest/.cookie") },
+        witness_nodes: vec![],
         signers: signers.collect(),
         client_certificate: "client.pem".into(),
         client_key: "client.key".into(),

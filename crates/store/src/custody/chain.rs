@@ -266,6 +266,11 @@ impl Statement {
             .expect(1)
     }
 
+    /// Forgets every API key.
+    pub fn forget_api_keys() -> Statement {
+        Statement::new("DELETE FROM api_keys")
+    }
+
     /// Keeps an API key.
     pub fn add_api_key(public_key: &str, party: &str, now: Moment) -> Statement {
         Statement::new(
