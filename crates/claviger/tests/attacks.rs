@@ -507,3 +507,88 @@ fn one_customer_is_frozen_while_the_online_system_is_down_and_others_are_served(
     // Signing goes on for the others, so the system is ready.
     assert_eq!(town.olga().ask("GET", "/ready", "", "").unwrap().status, 200);
 }
+
+/// What somebody does who has the online system's certificate and alice's key: no server, no database.
+fn sign_directly(town: &mut Town, destination: &str, sats: u64) -> bitcoin::Transaction {
+    use chains::bitcoin::{PartialSignature, Payment, WalletDescriptor, combine, finalize, inspect, parse_address};
+    let hot = &town.house.charter.wallets[0];
+    let wallet = WalletDescriptor::parse(&hot.descriptor, types::Network::Regtest).unwrap();
+    let mut purse = claviger::dev::Purse::new(wallet.clone());
+    let deposits = town.olga().get("/v1/deposits").unwrap();
+    for deposit in deposits["items"].as_array().unwrap() {
+        let (txid, _) = deposit["id"].as_str().unwrap().split_once(':').unwrap();
+        purse.take_all(&town.house.node.client().transaction(&txid.parse().unwrap()).unwrap());
+    }
+    purse.prune(&town.house.node).unwrap();
+    let body = Town::withdrawal(sats, destination).to_string();
+    let request =
+        town.house.people.key("alice").unwrap().sign("POST", policy::WITHDRAWALS_PATH, "direct", &body).unwrap();
+    let created = claviger::custody::now().whole_seconds();
+    let instruction = Instruction {
+        id: id_of("direct").parse().unwrap(),
+        created,
+        expires: created.plus_seconds(600),
+        charter: 1,
+        body: Body::CustomerWithdrawal(types::Payment {
+            customer: "alice".parse().unwrap(),
+            asset: ASSET,
+            wallet: "hot".parse().unwrap(),
+            destination: destination.to_owned(),
+            amount: Amount::from_sats(sats),
+            fee_max: Amount::from_sats(50_000),
+        }),
+    };
+    let evidence = types::Evidence { customer_request: Some(request), approvals: vec![] };
+    let draft = purse.draft(&[&instruction], 5_000, &[], 100).unwrap();
+    let wires = [claviger::wire::instruction(&instruction, &evidence)];
+    let psbt = hex::encode(draft.psbt.serialize());
+    let signed = signer_client::sign(&mut town.house.fleet.clients, 2, &wires, &psbt).unwrap();
+    let payments = [Payment { script: parse_address(destination, types::Network::Regtest).unwrap(), sats }];
+    let caps = chains::bitcoin::Caps { fee_sats_max: 100_000, sats_per_kvb_max: 200_000, change_index_max: 1_000 };
+    let effects = inspect(&draft.psbt, &wallet, &payments, &caps).unwrap();
+    let mut psbt = draft.psbt.clone();
+    let secp = bitcoin::secp256k1::Secp256k1::new();
+    for signature in signed.iter().flat_map(|signed| &signed.signatures) {
+        let part = PartialSignature {
+            input: signature.input,
+            public_key: hex::decode(&signature.public_key).unwrap(),
+            signature: hex::decode(&signature.signature).unwrap(),
+        };
+        combine(&mut psbt, &effects, &[part], &secp).unwrap();
+    }
+    finalize(&psbt, &wallet, &effects).unwrap()
+}
+
+#[test]
+fn t07_a_spend_that_no_record_explains_freezes_every_signer() {
+    let mut town = Town::with_coins();
+    let mallory = town.outside();
+    let stolen = sign_directly(&mut town, &mallory, 4_000_000);
+    town.house.node.client().broadcast(&stolen).unwrap();
+    // One signer is away at first: it is frozen when it is back.
+    town.house.fleet.kill(2).unwrap();
+    town.house.node.mine(1).unwrap();
+    town.until_alarm("freeze-incomplete", "s3");
+    town.house.fleet.restart(2).unwrap();
+    let alarm = town.until_alarm("frozen-for-spend", "no signing record");
+    assert_eq!(text(&alarm, "/subject"), stolen.compute_txid().to_string());
+    let signers = town.olga().get("/v1/signers").unwrap();
+    for signer in signers["items"].as_array().unwrap() {
+        assert_eq!(signer["latches"], json!(["all"]), "{signer}");
+    }
+    // The books do not explain it either, and nothing more is paid.
+    town.until_alarm("books-differ", "the books explain");
+    let destination = town.outside();
+    assert_eq!(town.withdraw("bob", "after", &Town::withdrawal(1_000_000, &destination)).status, 201);
+    town.until_alarm("withdrawals-stopped", "differ");
+    assert_eq!(town.received(&destination), (0, 0));
+    // People put it away; machines' alarms they cannot.
+    let put_away = |code: &str, subject: &str| {
+        let body = json!({"code": code, "subject": subject}).to_string();
+        town.olga().ask("POST", "/v1/alarms/put-away", &format!("away-{code}"), &body).unwrap().status
+    };
+    assert_eq!(put_away("books-differ", "hot"), 422);
+    assert_eq!(put_away("frozen-for-spend", "nothing"), 404);
+    assert_eq!(put_away("frozen-for-spend", &stolen.compute_txid().to_string()), 204);
+    town.until_no_alarm("frozen-for-spend");
+}

@@ -48,6 +48,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(execute))
         .routes(routes!(charter, adopt))
         .routes(routes!(alarms))
+        .routes(routes!(put_away))
         .routes(routes!(audit))
         .routes(routes!(events))
         .split_for_parts();
@@ -377,16 +378,8 @@ pub struct FreezeAnswer {
     responses((status = 200, body = FreezeAnswer), (status = 503, body = ProblemBody)))]
 async fn freeze(State(app): State<App>, caller: ByOperator) -> Result<Json<FreezeAnswer>, Problem> {
     let FreezeBody { latch, reason } = body(&caller.request)?;
-    let answer = blocking(|| {
-        let mut answer = FreezeAnswer { frozen: vec![], failed: vec![] };
-        for (client, config) in app.signers().iter_mut().zip(&app.config.signers) {
-            match client.call(RequestBody::Freeze { latch: latch.clone(), reason: reason.clone() }) {
-                Ok(_) => answer.frozen.push(config.id.clone()),
-                Err(error) => answer.failed.push(format!("{}: {error}", config.id)),
-            }
-        }
-        answer
-    });
+    let frozen = blocking(|| app.freeze(&latch, &reason));
+    let answer = FreezeAnswer { frozen: frozen.at, failed: frozen.failed };
     let actor = format!("operator:{}", caller.operator);
     let detail = format!("{reason}; at {}; not at: {}", answer.frozen.join(", "), answer.failed.join("; "));
     // The latches are closed, whether or not it can be written down here: signers' own journals have it.
@@ -546,6 +539,23 @@ async fn alarms(State(app): State<App>, _caller: ByOperator) -> Result<Json<List
         raised: row.raised.to_string(),
     };
     Ok(Json(List { items: app.store.alarms().await?.into_iter().map(show).collect(), next: None }))
+}
+
+/// An alarm that people have seen to.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlarmBody {
+    code: String,
+    subject: String,
+}
+
+/// Put away an alarm that only people can judge.
+#[utoipa::path(post, path = "/v1/alarms/put-away", request_body = AlarmBody, params(("Idempotency-Key" = String, Header)),
+    responses((status = 204), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody)))]
+async fn put_away(State(app): State<App>, caller: ByOperator) -> Result<StatusCode, Problem> {
+    let alarm: AlarmBody = body(&caller.request)?;
+    let actor = format!("operator:{}", caller.operator);
+    app.put_away(&alarm.code, &alarm.subject, &actor, now()).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// The audit log, oldest first: each item is one line of an export, as `claviger-verify audit` reads it.

@@ -168,6 +168,13 @@ pub enum Request {
     },
     /// Alarms that are raised (operators).
     Alarms,
+    /// Put away an alarm that only people can judge (operators).
+    PutAway {
+        /// The alarm's code.
+        code: String,
+        /// What it is about.
+        subject: String,
+    },
     /// Export the audit log, one JSON line for each entry (operators).
     Audit {
         /// Begin after this entry.
@@ -347,6 +354,10 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
         Request::Alarms => {
             let columns = [("SINCE", "raised"), ("CODE", "code"), ("SUBJECT", "subject"), ("MESSAGE", "message")];
             printer.list(&client.get("/v1/alarms")?, &columns)
+        }
+        Request::PutAway { code, subject } => {
+            client.post("/v1/alarms/put-away", &fresh_key(None)?, &json!({"code": code, "subject": subject}))?;
+            printer.line("put away")
         }
         Request::Audit { after, out } => audit(client, after, out.as_deref()),
         Request::Events(page) => {

@@ -129,6 +129,7 @@ impl Custody {
         row.height = Some(height);
         row.updated = step.at;
         step.statements.push(row.update(before));
+        step.statements.push(Statement::clear_alarm("settled-left-chain", txid, step.at));
         for other in self.store.transactions_of_group(&row.group).await? {
             if other.txid != row.txid && other.state != TransactionState::Replaced {
                 let from = other.state;

@@ -16,6 +16,7 @@ mod reconcile;
 mod requests;
 mod settle;
 mod sign;
+mod watch;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};

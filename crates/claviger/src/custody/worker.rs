@@ -14,9 +14,10 @@ use super::{Custody, StepError, blocking, now};
 /// How long the loop waits when nothing is to be done. A hint, such as a new request, ends the wait.
 const REST: Duration = Duration::from_millis(200);
 /// Alarms that a step raises by itself and clears when it succeeds again: codes by step.
-const STEPS: [(&str, &[&str]); 5] = [
+const STEPS: [(&str, &[&str]); 6] = [
     ("follow", &["node", "reorganization-too-deep", "wrong-network", "address-differs"]),
     ("mempool", &["node", "address-differs"]),
+    ("watch", &["freeze-incomplete"]),
     ("deposits", &["nodes-disagree"]),
     ("generate", &["wallet-low", "float-low", "fee-too-high", "withdrawals-stopped"]),
     ("tend", &["no-bump"]),
@@ -59,6 +60,7 @@ impl Worker {
         let more = matches!(followed, Ok(true));
         let caught_up = matches!(followed, Ok(false));
         self.report("follow", followed.map(|_| ())).await;
+        self.report("watch", custody.watch_spends().await).await;
         if !caught_up {
             return more;
         }
