@@ -172,6 +172,22 @@ fn replaced_dust_unknown_and_immature_are_recorded_with_their_reason() {
     town.reaches(&id, "settled");
     town.until_available("alice", 299_000_000);
     town.assert_reconciled();
+
+    // People say whose it is; what is not set aside they cannot assign.
+    let row = reaches(&town, &unknown, "quarantined");
+    let release = |id: &str, owner: &str| {
+        let body = json!({"owner": owner}).to_string();
+        let answer = town.olga().ask("POST", &format!("/v1/deposits/{id}/release"), "release", &body).unwrap();
+        (answer.status, text(&answer.body, "/code"))
+    };
+    let id = text(&row, "/id");
+    assert_eq!(release(&id, "customer:mallory"), (422, "unknown-owner".to_owned()));
+    assert_eq!(release(&id, "house:shortfall"), (422, "unknown-owner".to_owned()));
+    assert_eq!(release(&id, "customer:alice").0, 200);
+    town.until_available("alice", 302_000_000);
+    reaches(&town, &unknown, "credited");
+    assert_eq!(release(&id, "customer:bob"), (409, "not-waiting".to_owned()));
+    town.assert_reconciled();
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(accounts))
         .routes(routes!(float_address))
         .routes(routes!(deposits))
+        .routes(routes!(release))
         .routes(routes!(withdrawals))
         .routes(routes!(transfer, transfers))
         .routes(routes!(payment))
@@ -89,6 +90,30 @@ async fn deposits(
     let rows = app.store.deposits("", &page.page()?).await?;
     let show = |row| DepositAnswer::new(row, app.asset);
     Ok(Json(List::new(rows, page.limit(), |row| cursor(row.created, &row.id), show)))
+}
+
+/// Whose a deposit is.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseBody {
+    /// `customer:NAME` or `house:float`.
+    pub owner: String,
+}
+
+/// Let a deposit that was set aside go on, to the account that you name.
+#[utoipa::path(post, path = "/v1/deposits/{id}/release", request_body = ReleaseBody,
+    params(("id" = String, Path, description = "The outpoint, txid:vout"), ("Idempotency-Key" = String, Header)),
+    responses((status = 200, body = DepositAnswer), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+              (status = 422, body = ProblemBody)))]
+async fn release(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    caller: ByOperator,
+) -> Result<Json<DepositAnswer>, Problem> {
+    let wanted: ReleaseBody = body(&caller.request)?;
+    let actor = format!("operator:{}", caller.operator);
+    let row = app.release_deposit(&id, &wanted.owner, &actor, now()).await?;
+    Ok(Json(DepositAnswer::new(row, app.asset)))
 }
 
 async fn payments(app: &App, kind: &str, page: &PageQuery) -> Result<Json<List<PaymentAnswer>>, Problem> {

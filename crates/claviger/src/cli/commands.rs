@@ -48,6 +48,13 @@ pub enum Request {
     Addresses(Page),
     /// Deposits: your own, or all for operators.
     Deposits(Page),
+    /// Let a deposit that was set aside go on, to an account that you name (operators).
+    ReleaseDeposit {
+        /// The outpoint, txid:vout.
+        id: String,
+        /// `customer:NAME` or `house:float`.
+        owner: String,
+    },
     /// Withdraw to an address (customers).
     Withdraw {
         /// Where to.
@@ -300,6 +307,11 @@ pub fn run(connection: &Connection, request: Request) -> Outcome {
 fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
     match request {
         Request::Accounts => printer.list(&client.get("/v1/accounts")?, BALANCES),
+        Request::ReleaseDeposit { id, owner } => {
+            let path = format!("/v1/deposits/{id}/release");
+            let answer = client.post(&path, &format!("release-{id}"), &json!({"owner": owner}))?;
+            printer.one(&answer, &[("id", "id"), ("state", "state"), ("owner", "owner"), ("amount", "amount")])
+        }
         Request::FloatAddress => {
             let answer = client.post("/v1/float/addresses", &fresh_key(None)?, &Value::Null)?;
             printer.one(&answer, &[("address", "address"), ("wallet", "wallet"), ("index", "index")])

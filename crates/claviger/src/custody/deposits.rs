@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use ledger::{AccountId, Kind, Transfer};
 use orders::{DepositFacts, DepositState, Screening, next_deposit_state, screen};
 use store::{DepositRow, Event, Move, Posting, Statement};
-use types::Amount;
+use types::{Amount, Moment};
 
-use super::{Custody, SHORTFALL, StepError, blocking, now, transfer_id};
+use super::{Custody, FLOAT, SHORTFALL, StepError, blocking, now, transfer_id};
+use crate::problem::Problem;
 
 impl Custody {
     /// Moves on every deposit that can move on.
@@ -66,6 +67,37 @@ impl Custody {
             Move::new(row.updated).run(row.update(from)).audit("system", &format!("deposit.{state}"), &row.id, reason);
         self.store.commit(step).await?;
         Ok(())
+    }
+
+    /// Lets a deposit that was set aside go on, to the account that people name.
+    pub async fn release_deposit(
+        &self,
+        id: &str,
+        owner: &str,
+        actor: &str,
+        now: Moment,
+    ) -> Result<DepositRow, Problem> {
+        let customer = |name: &str| self.charter.customers.iter().any(|customer| customer.id.as_str() == name);
+        if owner != FLOAT && !owner.strip_prefix("customer:").is_some_and(customer) {
+            let detail = format!("an owner is customer:NAME, with a name of the charter, or {FLOAT}");
+            return Err(Problem::invalid("unknown-owner", detail));
+        }
+        let deposit = self.store.deposit(id).await?.ok_or_else(|| Problem::not_found("deposit"))?;
+        if deposit.state != DepositState::Quarantined {
+            return Err(Problem::new(
+                409,
+                "not-waiting",
+                format!("this deposit is {}, not quarantined", deposit.state),
+            ));
+        }
+        let reason = format!("released to {owner} by {actor}");
+        let row =
+            DepositRow { state: DepositState::Screened, owner: owner.to_owned(), reason, updated: now, ..deposit };
+        let step =
+            Move::new(now).run(row.update(DepositState::Quarantined)).audit(actor, "deposit.released", id, owner);
+        self.store.commit(step).await?;
+        self.wake();
+        Ok(row)
     }
 
     async fn credit(&self, deposit: DepositRow) -> Result<(), StepError> {

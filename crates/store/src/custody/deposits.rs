@@ -99,7 +99,7 @@ impl DepositRow {
     /// Brings the row to what this one says, if it is still in the state `from`.
     pub fn update(&self, from: DepositState) -> Statement {
         Statement::new(
-            "UPDATE deposits SET state = $3, reason = $4, height = $5, credits = $6, shortfall = $7, updated = $8
+            "UPDATE deposits SET state = $3, reason = $4, height = $5, credits = $6, shortfall = $7, updated = $8, owner = $9
              WHERE id = $1 AND state = $2",
         )
         .bind(self.id.as_str())
@@ -110,6 +110,7 @@ impl DepositRow {
         .bind(i64::from(self.credits))
         .bind(self.shortfall)
         .bind(self.updated)
+        .bind(self.owner.as_str())
         .expect(1)
     }
 }
