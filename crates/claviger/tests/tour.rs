@@ -1,10 +1,21 @@
 //! The story of the README, played by the real programs on a real chain.
 #![allow(clippy::unwrap_used, reason = "in a test, failing here is the test failing")]
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 fn claviger(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_claviger")).args(arguments).stdin(Stdio::null()).output().unwrap();
+    typing(arguments, "")
+}
+
+/// Runs the program with somebody at the keyboard.
+fn typing(arguments: &[&str], words: &str) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that refuses at once does not listen.
+    let _ = child.stdin.take().unwrap().write_all(words.as_bytes());
+    let output = child.wait_with_output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     (output.status.success(), text)
 }
@@ -52,8 +63,13 @@ fn a_development_house_refuses_coins_of_value_and_a_directory_that_exists() {
 fn without_the_tour_it_stays_up_until_its_input_ends() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("house");
-    let (done, text) = claviger(&["dev", "--data", data.to_str().unwrap()]);
+    let words = "mine 3\npay nowhere 0.5\npay bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080 0.5\nsing\n\nmine 9\n";
+    let (done, text) = typing(&["dev", "--data", data.to_str().unwrap()], words);
     assert!(done, "{text}");
+    for part in ["3 more", "paid in ", "Invalid", "write: pay ADDRESS AMOUNT"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("9 more"), "{text}");
     assert!(
         text.contains("/docs")
             && text.contains("signer s3")

@@ -46,7 +46,7 @@ pub struct House {
     directory: PathBuf,
 }
 
-/// Starts the house; plays the tour or stays up until Enter is pressed.
+/// Starts the house; plays the tour, or stays up and does as the terminal says.
 pub fn run(tour: bool, data: Option<PathBuf>, database: Option<String>, network: Network) -> Outcome {
     if network != Network::Regtest {
         return Err(format!(
@@ -71,8 +71,7 @@ pub fn run(tour: bool, data: Option<PathBuf>, database: Option<String>, network:
         return tour::play(&mut house);
     }
     house.describe();
-    println!("\nPress Enter to stop.");
-    std::io::stdin().read_line(&mut String::new()).map(|_| ()).map_err(|error| error.to_string())
+    house.listen()
 }
 
 impl House {
@@ -128,7 +127,6 @@ impl House {
         for wallet in &self.charter.wallets {
             println!("wallet {:5} {}", wallet.id, wallet.descriptor);
         }
-        let bitcoind = self.directory.join("bitcoind");
         println!("\nTry, in another terminal:");
         for (name, address, command) in [
             ("alice", self.service.customers, "account"),
@@ -138,7 +136,39 @@ impl House {
         ] {
             println!("  ./claviger --url http://{address} --key {} {command}", self.people.key_file(name).display());
         }
-        println!("Coins come from the wallet \"outside\" of the bitcoind in {}.", bitcoind.display());
+        println!("\nHere: pay ADDRESS AMOUNT   coins from outside, such as 0.5, in a block with one more on top");
+        println!("      mine [BLOCKS]");
+        println!("      an empty line to stop");
+    }
+
+    /// Does as the terminal says, until an empty line or the end of the input.
+    fn listen(&self) -> Outcome {
+        for line in std::io::stdin().lines() {
+            let line = line.map_err(|error| error.to_string())?;
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let done = match words.as_slice() {
+                [] => return Ok(()),
+                ["mine"] => self.mine("1"),
+                ["mine", blocks] => self.mine(blocks),
+                ["pay", address, amount] => self.pay(address, amount),
+                _ => Err("write: pay ADDRESS AMOUNT, or: mine BLOCKS, or an empty line to stop".to_owned()),
+            };
+            println!("{}", done.unwrap_or_else(|error| error));
+        }
+        Ok(())
+    }
+
+    fn mine(&self, blocks: &str) -> Outcome<String> {
+        let count: u32 = blocks.parse().map_err(|_| format!("{blocks} is not a number of blocks"))?;
+        self.node.mine(count).map_err(|error| error.to_string())?;
+        Ok(format!("{count} more"))
+    }
+
+    fn pay(&self, address: &str, amount: &str) -> Outcome<String> {
+        let sats = Amount::from_decimal(amount, 8).and_then(Amount::to_sats).map_err(|error| error.to_string())?;
+        let txid = self.node.pay(address, sats).map_err(|error| error.to_string())?;
+        self.node.mine(2).map_err(|error| error.to_string())?;
+        Ok(format!("paid in {txid}"))
     }
 }
 
