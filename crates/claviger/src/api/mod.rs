@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod operator;
 mod respond;
+mod signing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,18 +1,17 @@
 //! Commands, and what each asks for.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use types::{Amount, Instruction};
+use types::Amount;
 
+use super::actions::{approve, audit, execute, read, signatures, unfreeze};
 use super::client::{ApiKey, Client};
-use super::show::{Column, facts, table};
+use super::printer::Printer;
+use super::show::Column;
 use crate::Outcome;
-use crate::custody::now;
 
 /// How to reach an interface.
 #[derive(Args)]
@@ -240,7 +239,7 @@ const PAYMENTS: &[Column] = &[
     ("DESTINATION", "destination"),
     ("REASON", "reason"),
 ];
-const PAYMENT: &[Column] = &[
+pub const PAYMENT: &[Column] = &[
     ("id", "id"),
     ("state", "state"),
     ("reason", "reason"),
@@ -264,7 +263,7 @@ const WALLETS: &[Column] = &[
     ("DIFFERENCE", "difference"),
 ];
 
-fn fresh_key(given: Option<String>) -> Outcome<String> {
+pub fn fresh_key(given: Option<String>) -> Outcome<String> {
     if let Some(key) = given {
         return Ok(key);
     }
@@ -402,186 +401,4 @@ fn asset(client: &Client) -> Outcome<(String, u8)> {
 
 fn base_units(text: &str, decimals: u8) -> Outcome<String> {
     Amount::from_decimal(text, decimals).map(|amount| amount.to_string()).map_err(|error| format!("{text}: {error}"))
-}
-
-fn approve(client: &Client, printer: &Printer, id: &str, key: Option<PathBuf>, signature: Option<PathBuf>) -> Outcome {
-    let shown = client.get(&format!("/v1/payments/{id}"))?;
-    let canonical = shown.get("canonical").and_then(Value::as_str).unwrap_or_default();
-    // Read and digested here: the server's own words for it are not what is signed.
-    let instruction = Instruction::from_canonical(canonical.as_bytes()).map_err(|error| error.to_string())?;
-    let digest = instruction.digest().to_string();
-    if !printer.json {
-        println!("{}\n{}\n", types::sentence(&instruction), types::words(&instruction.digest()).join(" "));
-    }
-    let armoured = match (key, signature) {
-        (_, Some(path)) => read(&path)?,
-        (Some(key), None) => ssh_sign(&key, &digest)?,
-        (None, None) => return Err("name a key or a signature".to_owned()),
-    };
-    let path = format!("/v1/payments/{id}/approvals");
-    printer.one(&client.post(&path, &format!("approve-{id}"), &json!({"signature": armoured}))?, PAYMENT)
-}
-
-fn unfreeze(client: &Client, printer: &Printer, words: [&str; 4], out: &Path) -> Outcome {
-    let [signer, latch, reason, requester] = words;
-    let version = client.get("/v1/charter")?;
-    let version = version.get("version").and_then(Value::as_str).and_then(|version| version.parse().ok());
-    let created = now().whole_seconds();
-    let instruction = Instruction {
-        id: format!("unfreeze-{}", fresh_key(None)?).parse().map_err(|error| format!("{error}"))?,
-        created,
-        // An hour to gather signatures in.
-        expires: created.plus_seconds(3_600),
-        charter: version.ok_or("the charter has no version")?,
-        body: types::Body::Unfreeze(types::Freeze {
-            requester: requester.parse().map_err(|error| format!("{requester}: {error}"))?,
-            signer: signer.parse().map_err(|error| format!("{signer}: {error}"))?,
-            latch: latch.to_owned(),
-            reason: reason.to_owned(),
-        }),
-    };
-    fs::write(out, instruction.canonical()).map_err(|error| format!("{}: {error}", out.display()))?;
-    let digest = instruction.digest();
-    let shown = json!({
-        "sentence": types::sentence(&instruction), "words": types::words(&digest).join(" "), "digest": digest.to_string(),
-    });
-    printer.one(&shown, &[("sentence", "sentence"), ("words", "words"), ("digest", "digest")])
-}
-
-fn read(path: &Path) -> Outcome<String> {
-    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Signatures that are named as OPERATOR=FILE.
-fn signatures(approvals: &[String]) -> Outcome<Vec<Value>> {
-    let approval = |text: &String| {
-        let (operator, file) = text.split_once('=').ok_or_else(|| format!("{text}: write OPERATOR=FILE"))?;
-        Ok(json!({"operator": operator, "signature": read(Path::new(file))?}))
-    };
-    approvals.iter().map(approval).collect()
-}
-
-fn execute(client: &Client, printer: &Printer, path: &Path, approvals: &[String]) -> Outcome {
-    let body = json!({"instruction": read(path)?, "approvals": signatures(approvals)?});
-    let answer = client.post("/v1/instructions", &fresh_key(None)?, &body)?;
-    printer.one(&answer, &[("done at", "done"), ("not at", "failed")])
-}
-
-/// Stock `ssh-keygen` signs the digest's text and a line feed.
-fn ssh_sign(key: &Path, digest: &str) -> Outcome<String> {
-    let mut child = Command::new("ssh-keygen")
-        .args(["-q", "-Y", "sign", "-n", "claviger-approval", "-f"])
-        .arg(key)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("ssh-keygen: {error}"))?;
-    if let Some(mut input) = child.stdin.take() {
-        writeln!(input, "{digest}").map_err(|error| error.to_string())?;
-    }
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err("ssh-keygen did not sign".to_owned());
-    }
-    String::from_utf8(output.stdout).map_err(|_| "ssh-keygen's signature is not text".to_owned())
-}
-
-fn audit(client: &Client, mut after: u64, out: Option<&Path>) -> Outcome {
-    let mut sink: Box<dyn std::io::Write> = match out {
-        Some(path) => Box::new(fs::File::create(path).map_err(|error| format!("{}: {error}", path.display()))?),
-        None => Box::new(std::io::stdout()),
-    };
-    loop {
-        let page = client.get(&format!("/v1/audit?limit=500&after={after}"))?;
-        for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
-            writeln!(sink, "{item}").map_err(|error| error.to_string())?;
-        }
-        match page.get("next").and_then(Value::as_str).and_then(|next| next.parse().ok()) {
-            Some(next) => after = next,
-            None => return Ok(()),
-        }
-    }
-}
-
-struct Printer {
-    json: bool,
-}
-
-impl Printer {
-    fn put(&self, value: &Value, text: impl FnOnce() -> String) -> Outcome {
-        let text = if self.json { format!("{value}\n") } else { text() };
-        std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
-    }
-
-    fn line(&self, text: &str) -> Outcome {
-        self.put(&Value::String(text.to_owned()), || format!("{text}\n"))
-    }
-
-    fn list(&self, value: &Value, columns: &[Column]) -> Outcome {
-        self.put(value, || {
-            let rows = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-            let next = value.get("next").and_then(Value::as_str);
-            let more = next.map(|next| format!("more: --after {next}\n")).unwrap_or_default();
-            table(&rows, columns) + &more
-        })
-    }
-
-    fn one(&self, value: &Value, columns: &[Column]) -> Outcome {
-        self.put(value, || facts(value, columns))
-    }
-
-    fn payment(&self, value: &Value) -> Outcome {
-        self.put(value, || {
-            let payment = value.get("payment").cloned().unwrap_or_default();
-            let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let lines = |field: &str| {
-                let items = value.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-                items.map(|line| format!("  {line}\n")).collect::<String>()
-            };
-            let tries = value.get("transactions").and_then(Value::as_array).cloned().unwrap_or_default();
-            let columns =
-                [("TRY", "txid"), ("STATE", "state"), ("FEE", "fee_sats"), ("SAT/KVB", "rate"), ("HEIGHT", "height")];
-            let tries = if tries.is_empty() { String::new() } else { format!("\n{}", table(&tries, &columns)) };
-            format!(
-                "{}\n\n{}\nwords   {}\ndigest  {}\n\napproved by\n{}the charter says\n{}{tries}",
-                text("sentence"),
-                facts(&payment, PAYMENT),
-                text("words"),
-                text("digest"),
-                lines("approvals"),
-                lines("explanation")
-            )
-        })
-    }
-
-    fn signers(&self, value: &Value) -> Outcome {
-        self.put(value, || {
-            let rows = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-            let columns = [
-                ("SIGNER", "signer"),
-                ("UP", "up"),
-                ("CHARTER", "charter"),
-                ("RECORDS", "journal"),
-                ("LATCHES", "latches"),
-                ("ERROR", "error"),
-            ];
-            let mut text = table(&rows, &columns);
-            let limits = rows
-                .iter()
-                .find_map(|row| row.get("limits").and_then(Value::as_array).filter(|limits| !limits.is_empty()));
-            if let Some(limits) = limits {
-                let columns = [
-                    ("WALLET", "wallet"),
-                    ("TIER", "tier"),
-                    ("SECONDS", "seconds"),
-                    ("LIMIT", "amount_max"),
-                    ("USED", "used"),
-                    ("AT MOST, IN ALL", "exposure_max"),
-                ];
-                text.push_str("\nlimits at one signer, in base units, and what all of them together can let through\n");
-                text.push_str(&table(limits, &columns));
-            }
-            text
-        })
-    }
 }

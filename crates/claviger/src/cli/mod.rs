@@ -1,7 +1,9 @@
 //! The command line: everything that the interfaces do, with tables for people and JSON for programs.
 
+mod actions;
 mod client;
 mod commands;
+mod printer;
 mod show;
 
 pub use client::{Answer, ApiKey, Client};
