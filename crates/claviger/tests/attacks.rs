@@ -250,6 +250,34 @@ fn t07_a_rewritten_address_is_neither_shown_nor_credited() {
 }
 
 #[test]
+fn t07_a_deposit_whose_owner_was_rewritten_is_set_aside() {
+    let town = Town::with_coins();
+    let (first, second) = (town.address("alice", "a"), town.address("alice", "b"));
+    // The address's row before the deposit, and the deposit's row after it.
+    town.tamper(&format!("UPDATE addresses SET owner = 'customer:bob' WHERE address = '{first}'"));
+    let txids = [&first, &second].map(|address| town.house.node.pay(address, 7_000_000).unwrap().to_string());
+    town.house.node.mine(1).unwrap();
+    claviger::dev::until("both deposits", || {
+        let found = town.tamper("UPDATE deposits SET owner = 'customer:bob' WHERE state = 'confirming'");
+        if found == 2 { Ok(Some(())) } else { Err(format!("{found}")) }
+    })
+    .unwrap();
+    town.house.node.mine(1).unwrap();
+    for txid in &txids {
+        claviger::dev::until("set aside", || {
+            let list = town.olga().get("/v1/deposits")?;
+            let items = list["items"].as_array().cloned().unwrap_or_default();
+            let row =
+                items.iter().find(|row| text(row, "/id").starts_with(txid.as_str())).cloned().ok_or("not there")?;
+            let aside = text(&row, "/state") == "quarantined" && text(&row, "/reason").contains("audit log");
+            if aside { Ok(Some(())) } else { Err(row.to_string()) }
+        })
+        .unwrap();
+    }
+    assert_eq!((town.available("alice").unwrap(), town.available("bob").unwrap()), (300_000_000, 50_000_000));
+}
+
+#[test]
 fn one_person_freezes_everything_at_once_also_across_restarts() {
     let mut town = Town::with_coins();
     let body = json!({"latch": "all", "reason": "something smells"});

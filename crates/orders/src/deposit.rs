@@ -10,7 +10,7 @@ crate::life_cycle! {
         /// Deep enough.
         Confirmed = "confirmed" => [Screened, Quarantined, Ignored, Reorged],
         /// Looked at, and fit to be credited.
-        Screened = "screened" => [Credited, Reorged],
+        Screened = "screened" => [Credited, Quarantined, Reorged],
         /// In the owner's balance.
         Credited = "credited" => [Reorged],
         /// Its transaction was replaced before it was in a block. It can still come.

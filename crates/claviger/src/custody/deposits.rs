@@ -31,9 +31,24 @@ impl Custody {
             self.move_deposit(deposit, state, reason).await?;
         }
         for deposit in self.store.deposits_in(DepositState::Screened).await? {
-            self.credit(deposit).await?;
+            if self.logged_owner(&deposit).await?.as_deref() == Some(deposit.owner.as_str()) {
+                self.credit(deposit).await?;
+            } else {
+                let reason = "the audit log does not say that this address or deposit is this owner's";
+                self.move_deposit(deposit, DepositState::Quarantined, reason).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Whose a deposit is by the audit log, which whoever edits rows would have to write anew as well: to whom the address was
+    /// given, or whom an operator named.
+    async fn logged_owner(&self, deposit: &DepositRow) -> Result<Option<String>, StepError> {
+        if let Some(released) = self.store.audit_about(&deposit.id, "deposit.released").await? {
+            return Ok(Some(released.draft.detail));
+        }
+        let given = self.store.audit_about(&deposit.address, "address.created").await?;
+        Ok(given.map(|entry| entry.draft.actor))
     }
 
     /// Asks every further node whether it has the same block at this height, as deep as required. Whoever owns our node, or what

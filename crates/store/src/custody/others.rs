@@ -69,6 +69,21 @@ impl Statement {
     }
 }
 
+fn read_entry(row: &mut Row) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        seq: row.count()?,
+        draft: Draft {
+            at: row.moment()?,
+            actor: row.text()?,
+            action: row.text()?,
+            subject: row.text()?,
+            detail: row.text()?,
+        },
+        previous: row.digest()?,
+        hash: row.digest()?,
+    })
+}
+
 impl Store {
     /// Alarms that are raised.
     pub async fn alarms(&self) -> Result<Vec<AlarmRow>, StoreError> {
@@ -96,21 +111,20 @@ impl Store {
     pub async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let sql = "SELECT seq, at, actor, action, subject, detail, previous, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
         let values = vec![i64::try_from(after).unwrap_or(i64::MAX).into(), i64::from(limit).into()];
-        let read = |mut row: Row| {
-            Ok(Entry {
-                seq: row.count()?,
-                draft: Draft {
-                    at: row.moment()?,
-                    actor: row.text()?,
-                    action: row.text()?,
-                    subject: row.text()?,
-                    detail: row.text()?,
-                },
-                previous: row.digest()?,
-                hash: row.digest()?,
-            })
-        };
-        self.fetch(sql, values).await?.into_iter().map(read).collect()
+        self.fetch(sql, values).await?.iter_mut().map(read_entry).collect()
+    }
+
+    /// The newest entry about a subject with this action. Its content has its hash, or it is an error: somebody wrote into it.
+    pub async fn audit_about(&self, subject: &str, action: &str) -> Result<Option<AuditRow>, StoreError> {
+        let sql = "SELECT seq, at, actor, action, subject, detail, previous, hash FROM audit
+                   WHERE subject = $1 AND action = $2 ORDER BY seq DESC LIMIT 1";
+        let mut rows = self.fetch(sql, vec![subject.into(), action.into()]).await?;
+        let entry = rows.first_mut().map(read_entry).transpose()?;
+        let holds = |entry: &Entry| Entry::hash_of(entry.seq, &entry.draft, &entry.previous) == entry.hash;
+        match entry {
+            Some(entry) if !holds(&entry) => Err(StoreError::Corrupt(format!("audit entry {}", entry.seq))),
+            entry => Ok(entry),
+        }
     }
 
     /// Events after a number, in order.

@@ -52,6 +52,8 @@ CREATE TABLE audit (
   hash {BYTES} NOT NULL CHECK (length(hash) = 32)
 );
 
+CREATE INDEX audit_subject ON audit (subject, action);
+
 CREATE TABLE outbox (
   seq {KEY} PRIMARY KEY,
   at BIGINT NOT NULL,
