@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -30,6 +31,7 @@ impl Service {
         let (customer_listener, customers) = api::bind(customer_listen).await?;
         let (operator_listener, operators) = api::bind(operator_listen).await?;
         let (stop, stopped) = watch::channel(false);
+        listen_for_blocks(&custody);
         let pipelines = work(Arc::clone(&custody), stopped.clone());
         let tasks = vec![
             tokio::spawn(api::serve_customers(customer_listener, Arc::clone(&custody), stopped.clone())),
@@ -51,6 +53,24 @@ impl Service {
         Ok(())
     }
 }
+
+/// Wakes the pipelines when the node says that there is a new block (long polling). A hint only: the pipelines look by themselves as
+/// well, and believe what they then find.
+fn listen_for_blocks(custody: &Arc<Custody>) {
+    let custody = Arc::downgrade(custody);
+    // A thread of its own, because the call waits; it ends with the system, a moment later.
+    std::thread::spawn(move || {
+        while let Some(node) = custody.upgrade().map(|custody| custody.node().clone()) {
+            match node.wait_for_block(HINT) {
+                Ok(()) => drop(custody.upgrade().map(|custody| custody.wake())),
+                Err(_) => std::thread::park_timeout(HINT),
+            }
+        }
+    });
+}
+
+/// How long one call waits for a block.
+const HINT: Duration = Duration::from_secs(2);
 
 /// A runtime for what waits.
 pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
