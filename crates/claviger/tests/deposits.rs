@@ -32,6 +32,10 @@ fn every_output_is_counted_once_whatever_is_rescanned() {
     let mut town = Town::start();
     let (first, second) = (town.address("alice", "1"), town.address("alice", "2"));
     assert_ne!(first, second);
+    // The float's addresses are given out once for each key, as customers' are.
+    let float = |key| text(&town.olga().post("/v1/float/addresses", key, &Value::Null).unwrap(), "/address");
+    assert_eq!(float("f"), float("f"));
+    assert_ne!(float("f"), float("g"));
     // One transaction, two outputs to us; and another to the same address again.
     let outputs = json!({"outputs": {first.as_str(): 0.1, second.as_str(): 0.2}, "fee_rate": 2});
     let node = &town.house.node;

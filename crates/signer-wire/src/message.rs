@@ -118,7 +118,35 @@ pub struct Customer {
     pub body: String,
 }
 
-/// An operator's SSH signature.
+impl From<&types::CustomerRequest> for Customer {
+    fn from(request: &types::CustomerRequest) -> Customer {
+        Customer {
+            method: request.method.clone(),
+            path: request.path.clone(),
+            idempotency_key: request.idempotency_key.clone(),
+            content_digest: request.content_digest.clone(),
+            signature_input: request.signature_input.clone(),
+            signature: request.signature.clone(),
+            body: request.body.clone(),
+        }
+    }
+}
+
+impl From<Customer> for types::CustomerRequest {
+    fn from(request: Customer) -> types::CustomerRequest {
+        types::CustomerRequest {
+            method: request.method,
+            path: request.path,
+            idempotency_key: request.idempotency_key,
+            content_digest: request.content_digest,
+            signature_input: request.signature_input,
+            signature: request.signature,
+            body: request.body,
+        }
+    }
+}
+
+/// An operator's SSH signature, or the assertion of a passkey.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {

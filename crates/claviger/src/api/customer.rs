@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::{Json, Router};
 use serde::Deserialize;
 use store::Statement;
-use types::Digest;
+use types::{CustomerRequest, Digest};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -79,23 +79,32 @@ async fn new_address(State(app): State<App>, caller: ByCustomer) -> Result<(Stat
     if wanted.asset != app.asset.to_string() {
         return Err(Problem::invalid("unknown-asset", format!("this system keeps {}", app.asset)));
     }
-    let owner = format!("customer:{}", caller.customer);
-    let key = format!("address {owner} {}", caller.request.idempotency_key);
-    let digest = Digest::of(&[caller.request.body.as_bytes()]);
+    give_address(&app, &format!("customer:{}", caller.customer), &wanted.label, &caller.request).await
+}
+
+/// Gives out a fresh address of the hot wallet, or the one that was given out under this key.
+pub async fn give_address(
+    app: &App,
+    owner: &str,
+    label: &str,
+    request: &CustomerRequest,
+) -> Result<(StatusCode, Json<AddressAnswer>), Problem> {
+    let key = format!("address {owner} {}", request.idempotency_key);
+    let digest = Digest::of(&[request.body.as_bytes()]);
     let wallet = app.config.withdrawals.wallet.parse();
     let wallet = wallet.map_err(|_| Problem::new(500, "wallet", "the configuration names no hot wallet"))?;
     let remember = |row: &store::AddressRow| {
         let answer = serde_json::to_string(&AddressAnswer::from(row)).ok()?;
         Some(Statement::remember_answer(&key, digest, &answer, row.created))
     };
-    if let Some(answer) = answered_before(&app, &key, digest).await? {
+    if let Some(answer) = answered_before(app, &key, digest).await? {
         return Ok((StatusCode::CREATED, Json(answer)));
     }
-    let made = app.new_address(&wallet, &owner, &wanted.label, remember).await;
+    let made = app.new_address(&wallet, owner, label, remember).await;
     match made {
         Ok(row) => Ok((StatusCode::CREATED, Json(AddressAnswer::from(&row)))),
         // The same request at the same time may have been first.
-        Err(problem) => match answered_before(&app, &key, digest).await? {
+        Err(problem) => match answered_before(app, &key, digest).await? {
             Some(answer) => Ok((StatusCode::CREATED, Json(answer))),
             None => Err(problem),
         },

@@ -66,18 +66,15 @@ async fn accounts(State(app): State<App>, _caller: ByOperator) -> Result<Json<Li
     }))
 }
 
-/// A fresh address of the house: deposits to it are the float that bears network fees.
+/// A fresh address of the house: deposits to it are the float that bears network fees. The same Idempotency-Key brings the same address.
 #[utoipa::path(post, path = "/v1/float/addresses", params(("Idempotency-Key" = String, Header)),
     responses((status = 201, body = AddressAnswer)))]
 async fn float_address(
     State(app): State<App>,
     caller: ByOperator,
 ) -> Result<(StatusCode, Json<AddressAnswer>), Problem> {
-    let wallet = app.config.withdrawals.wallet.parse();
-    let wallet = wallet.map_err(|_| Problem::new(500, "wallet", "the configuration names no hot wallet"))?;
-    let label = format!("float, for operator {}", caller.operator);
-    let row = app.new_address(&wallet, FLOAT, &label, |_| None).await?;
-    Ok((StatusCode::CREATED, Json(AddressAnswer::from(&row))))
+    super::customer::give_address(&app, FLOAT, &format!("float, for operator {}", caller.operator), &caller.request)
+        .await
 }
 
 /// All deposits, newest first.

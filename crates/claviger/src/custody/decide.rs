@@ -102,7 +102,7 @@ impl Custody {
         } else {
             let request: signer_wire::Customer =
                 serde_json::from_str(&payment.request).map_err(|_| corrupt("the customer's request"))?;
-            Some(crate::wire::customer_from(request))
+            Some(request.into())
         };
         let mut approvals = Vec::new();
         for row in self.store.approvals(&payment.id).await? {

@@ -137,7 +137,7 @@ impl Custody {
             Problem::new(403, "request-signature", format!("signers would refuse this request: {error}"))
         })?;
         let accounts = [format!("customer:{customer}"), format!("wallet:{}", self.hot_wallet()?)];
-        let kept = serde_json::to_string(&crate::wire::customer(&request));
+        let kept = serde_json::to_string(&signer_wire::Customer::from(&request));
         let kept = kept.map_err(|error| Problem::new(500, "request", error.to_string()))?;
         self.store_payment(&instruction, accounts, kept, body_digest, now).await
     }

@@ -92,13 +92,12 @@ impl Worker {
     /// Relays between signers that have started anew what they remember of each other.
     async fn admit(&mut self) {
         let custody = Arc::clone(&self.custody);
-        let (admitted, errors) = blocking(|| admit_all(&mut custody.signers()));
+        let (_, errors) = blocking(|| admit_all(&mut custody.signers()));
         for (place, signer) in custody.config.signers.iter().enumerate() {
             let error = errors.iter().find(|(position, _)| *position == place);
             let message = error.map(|(_, error)| super::explain(error));
             self.alarm("signer", &signer.id, message).await;
         }
-        let _ = admitted;
     }
 
     /// Raises an alarm with the words of an error, or clears those that the step had raised.

@@ -21,15 +21,7 @@ const INSTRUCTIONS_MAX: usize = 100;
 pub(super) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
     let instruction = Instruction::from_canonical(wire.canonical.as_bytes())
         .map_err(|error| Refused::new("instruction", error.to_string()))?;
-    let customer_request = wire.evidence.customer_request.clone().map(|request| CustomerRequest {
-        method: request.method,
-        path: request.path,
-        idempotency_key: request.idempotency_key,
-        content_digest: request.content_digest,
-        signature_input: request.signature_input,
-        signature: request.signature,
-        body: request.body,
-    });
+    let customer_request = wire.evidence.customer_request.clone().map(CustomerRequest::from);
     let approvals = wire.evidence.approvals.iter().map(read_approval).collect::<Result<_, _>>()?;
     Ok((instruction, Evidence { customer_request, approvals }))
 }
