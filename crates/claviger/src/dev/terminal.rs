@@ -43,8 +43,8 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     outcome
 }
 
-/// How long the story waits for something that should happen by itself.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the story waits for something that should happen by itself: longer than any single call to a node may take.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Looks until something is there; `None` means: not yet. Errors of looking count as not yet, and are told at the end.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {

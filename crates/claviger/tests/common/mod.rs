@@ -90,7 +90,7 @@ impl Town {
         let what = format!("{name} has {sats}");
         until(&what, || {
             let have = self.available(name)?;
-            if have == sats { Ok(Some(())) } else { Err(format!("{have}")) }
+            if have == sats { Ok(Some(())) } else { Err(format!("{have}; alarms {:?}", self.alarms())) }
         })
         .unwrap();
     }

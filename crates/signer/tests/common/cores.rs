@@ -20,8 +20,18 @@ pub struct Cores {
 }
 
 fn open(directory: &Path) -> Core {
-    let (id, keys, _) = enrol::load(directory).unwrap();
-    Core::open(id, keys, &directory.join(files::JOURNAL)).unwrap()
+    let start = std::time::Instant::now();
+    loop {
+        let (id, keys, _) = enrol::load(directory).unwrap();
+        match Core::open(id, keys, &directory.join(files::JOURNAL)) {
+            // Another test is starting ssh-keygen just now: until that process has become the program, it has our open files,
+            // and with them the journal's lock.
+            Err(error) if format!("{error:?}").contains("Held") && start.elapsed().as_secs() < 20 => {
+                std::thread::yield_now();
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 impl Cores {
