@@ -15,7 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("audit-log", &["types"]),
     ("ledger", &["types"]),
     ("orders", &["types", "ledger", "policy"]),
-    ("store", &["types", "ledger", "orders", "audit-log"]),
+    ("store", &["types", "ledger", "orders", "policy", "audit-log"]),
     ("testkit", &[]),
     ("policy", &["types"]),
     ("chains", &["types"]),

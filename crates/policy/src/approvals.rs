@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
-use types::{Approval, Instruction, OperatorId, Party};
+use types::{Approval, Digest, Instruction, Moment, OperatorId, Party};
 
-use crate::charter::{Charter, Quorum};
+use crate::charter::{Charter, Operator, Quorum};
 use crate::passkey::{self, PasskeyRefusal};
+use crate::roles::Role;
 use crate::sshsig::{self, SshRefusal};
 
 /// The namespace of approvals: a signature for anything else, or for a charter, does not count here.
@@ -29,6 +30,9 @@ pub enum ApprovalRefusal {
     /// The charter does not let this person approve.
     #[error("the charter does not let this person approve")]
     NotApprover,
+    /// The person's grant has ended.
+    #[error("this person's grant has expired; the next charter can renew it")]
+    Expired,
     /// The person asked for it.
     #[error("who asks for something does not count among those who approve it")]
     Requester,
@@ -67,10 +71,10 @@ impl Counted {
 /// names (the charter refuses it); the requester approving; an approval of another instruction, or of the same one
 /// with a changed field; a signature in another namespace; a person who left the charter or may not approve; a passkey's assertion
 /// for another challenge, origin or relying party, without the person being verified, or by a credential of somebody else.
-pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: &[Approval]) -> Counted {
+pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: &[Approval], now: Moment) -> Counted {
     let mut counted = Counted::default();
     for approval in approvals {
-        match check(charter, instruction, approval, &counted.people) {
+        match check(charter, instruction, approval, &counted.people, now) {
             Ok(organisation) => {
                 counted.people.push(approval.operator.clone());
                 counted.organisations.insert(organisation);
@@ -87,10 +91,14 @@ fn check(
     instruction: &Instruction,
     approval: &Approval,
     people: &[OperatorId],
+    now: Moment,
 ) -> Result<String, ApprovalRefusal> {
     let operator = charter.operator(&approval.operator).ok_or(ApprovalRefusal::UnknownOperator)?;
-    if !operator.approver {
+    if !operator.is(Role::Approver) {
         return Err(ApprovalRefusal::NotApprover);
+    }
+    if !operator.holds(now) {
+        return Err(ApprovalRefusal::Expired);
     }
     if instruction.requester() == Party::Operator(operator.id.clone()) {
         return Err(ApprovalRefusal::Requester);
@@ -98,13 +106,24 @@ fn check(
     if people.contains(&operator.id) {
         return Err(ApprovalRefusal::CountedTwice);
     }
-    let digest = instruction.digest();
-    if approval.signature.starts_with('{') {
-        passkey::verify(&approval.signature, &digest, &charter.relying_party, &operator.passkeys)?;
-    } else {
-        sshsig::verify(&approval.signature, NAMESPACE, &digest, &operator.keys)?;
-    }
+    verify_signature(charter, operator, &approval.signature, NAMESPACE, &instruction.digest())?;
     Ok(operator.organisation.clone())
+}
+
+/// Verifies an operator's signature over a digest, by whichever kind of key it was made.
+pub(crate) fn verify_signature(
+    charter: &Charter,
+    operator: &Operator,
+    signature: &str,
+    namespace: &str,
+    digest: &Digest,
+) -> Result<(), ApprovalRefusal> {
+    if signature.starts_with('{') {
+        passkey::verify(signature, digest, &charter.relying_party, &operator.passkeys)?;
+    } else {
+        sshsig::verify(signature, namespace, digest, &operator.keys)?;
+    }
+    Ok(())
 }
 
 impl From<PasskeyRefusal> for ApprovalRefusal {

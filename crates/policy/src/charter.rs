@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
-use types::{Amount, Asset, CustomerId, Digest, Network, OperatorId, SignerId, WalletId};
+use types::{Amount, Asset, CustomerId, Digest, Moment, Network, OperatorId, SignerId, WalletId};
 
 use crate::json;
+use crate::roles::Role;
 
 /// The constitution that every signer holds: who decides, over which wallets, up to which limits.
 ///
@@ -32,6 +33,8 @@ pub struct Charter {
     pub totals: Vec<WalletWindow>,
     /// Destinations that tiers with an allow-list accept.
     pub allow_list: Vec<AllowedAddress>,
+    /// How long after a quorum's entry a destination waits in the address book before it may be paid, in seconds.
+    pub address_book_seconds: u64,
     /// Caps on a transaction's fee.
     pub fee: FeeCaps,
     /// Who must sign the next charter.
@@ -53,8 +56,12 @@ pub struct Operator {
     pub name: String,
     /// Organisation; quorums can ask for several.
     pub organisation: String,
-    /// Whether approvals of this person count. One who may not approve can still ask for transfers.
-    pub approver: bool,
+    /// What the person may do. Approvals count of approvers only.
+    pub roles: Vec<Role>,
+    /// From when on none of it holds any more; none for a grant without an end.
+    pub expires: Option<Moment>,
+    /// When people mean to look at this grant again; none when nobody has said so.
+    pub review: Option<Moment>,
     /// Public keys in OpenSSH's one-line form.
     pub keys: Vec<String>,
     /// Passkeys.
@@ -162,6 +169,32 @@ pub struct Tier {
     pub destinations: Destinations,
     /// Whether the customer's own signature is required.
     pub customer_signature: bool,
+    /// How long each signer waits after it first saw everything that is needed, in seconds: time to freeze.
+    pub delay_seconds: u64,
+    /// When signers sign in this tier; none for always.
+    pub hours: Option<Hours>,
+}
+
+/// Hours of the week, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hours {
+    /// Days, Monday first.
+    pub days: [bool; 7],
+    /// First minute of the day.
+    pub from_minute: u16,
+    /// The minute after the last, at most 1,440.
+    pub to_minute: u16,
+}
+
+impl Hours {
+    /// Whether a moment lies within.
+    pub fn contain(&self, at: Moment) -> bool {
+        // 1970 began on a Thursday.
+        let day = at.seconds().div_euclid(86_400).saturating_add(3).rem_euclid(7);
+        let minute = at.seconds().rem_euclid(86_400) / 60;
+        let open = usize::try_from(day).ok().and_then(|day| self.days.get(day)).copied().unwrap_or(false);
+        open && minute >= i64::from(self.from_minute) && minute < i64::from(self.to_minute)
+    }
 }
 
 /// A rolling limit.
@@ -287,6 +320,9 @@ impl Charter {
             );
         }
         unique("customer key", self.customers.iter().flat_map(|customer| &customer.keys))?;
+        for operator in &self.operators {
+            operator.check()?;
+        }
         for (name, quorum) in self.quorums() {
             self.reachable(name, quorum)?;
         }
@@ -296,6 +332,11 @@ impl Charter {
             }
         }
         for tier in &self.tiers {
+            if tier.hours.is_some_and(|hours| {
+                hours.from_minute >= hours.to_minute || hours.to_minute > 1_440 || hours.days == [false; 7]
+            }) {
+                return wrong(format!("tier \"{}\" has hours that never come", tier.name));
+            }
             let Some(wallet) = self.wallet(&tier.wallet) else {
                 return wrong(format!("tier \"{}\" names the unknown wallet \"{}\"", tier.name, tier.wallet));
             };
@@ -334,11 +375,8 @@ impl Charter {
     }
 
     fn reachable(&self, name: &str, quorum: Quorum) -> Result<(), CharterError> {
-        let approvers: Vec<_> = self
-            .operators
-            .iter()
-            .filter(|operator| operator.approver && operator.can_sign(name == "charter"))
-            .collect();
+        let approvers: Vec<_> =
+            self.operators.iter().filter(|operator| operator.is(Role::Approver) && operator.can_sign()).collect();
         let organisations: BTreeSet<_> = approvers.iter().map(|operator| operator.organisation.as_str()).collect();
         let people_enough = u32::try_from(approvers.len()).unwrap_or(u32::MAX) >= quorum.people;
         let organisations_enough = u32::try_from(organisations.len()).unwrap_or(u32::MAX) >= quorum.organisations;
@@ -356,9 +394,31 @@ impl Charter {
 }
 
 impl Operator {
-    /// Whether the person has anything to approve with; charters take SSH signatures only.
-    fn can_sign(&self, charter: bool) -> bool {
-        !self.keys.is_empty() || (!charter && !self.passkeys.is_empty())
+    /// Whether the person has this role.
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Whether the grant holds at a moment.
+    pub fn holds(&self, now: Moment) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// Whether the person has anything to approve with.
+    const fn can_sign(&self) -> bool {
+        !self.keys.is_empty() || !self.passkeys.is_empty()
+    }
+
+    /// Duties are apart: whoever lets people in neither asks for coins to move nor approves it.
+    fn check(&self) -> Result<(), CharterError> {
+        let wrong = |text: &str| Err(CharterError::Contradiction(format!("operator {}: {text}", self.id)));
+        if self.roles.is_empty() || self.roles.windows(2).any(|pair| matches!(pair, [a, b] if a >= b)) {
+            return wrong("roles stand there once each, in the order approver, requester, administrator, auditor");
+        }
+        if self.is(Role::Administrator) && (self.is(Role::Approver) || self.is(Role::Requester)) {
+            return wrong("an administrator neither requests nor approves");
+        }
+        Ok(())
     }
 }
 

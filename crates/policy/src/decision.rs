@@ -1,4 +1,4 @@
-use types::{Amount, AmountError, Body, Instruction, Moment, WalletId};
+use types::{Amount, AmountError, Body, CustomerId, Instruction, Moment, WalletId};
 
 use crate::approvals::Counted;
 use crate::charter::{Charter, Destinations, PaymentKind, Tier, Window};
@@ -16,6 +16,17 @@ pub struct Spent {
     pub amount: Amount,
 }
 
+/// A destination that a quorum has let into a customer's address book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookEntry {
+    /// Whose.
+    pub customer: CustomerId,
+    /// The address in the chain's notation.
+    pub address: String,
+    /// When it was let in; it may be paid once the charter's waiting time is over.
+    pub since: Moment,
+}
+
 /// Everything that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -29,6 +40,10 @@ pub struct Question<'a> {
     pub customer_signed: bool,
     /// What was signed before.
     pub spent: &'a [Spent],
+    /// Destinations that a quorum has let in.
+    pub book: &'a [BookEntry],
+    /// When everything that the tier asks for was first there; none if that is now.
+    pub complete: Option<Moment>,
     /// This instruction's share of the fee.
     pub fee_share: Amount,
     /// The time.
@@ -187,6 +202,17 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
             counted.organisations.len()
         )));
     }
+    if tier.hours.is_some_and(|hours| !hours.contain(question.now)) {
+        return Some(Obstacle::Against("hours", format!("it is closed at {}, and opens by itself", question.now)));
+    }
+    let delay = i64::try_from(tier.delay_seconds).unwrap_or(i64::MAX);
+    let open = question.complete.unwrap_or(question.now).plus_seconds(delay);
+    if open > question.now {
+        return Some(Obstacle::Against(
+            "delay",
+            format!("everything is there; it opens at {open}, if nobody freezes it"),
+        ));
+    }
     None
 }
 
@@ -206,11 +232,20 @@ fn used(question: &Question<'_>, window: Window, wallet: &WalletId, tier: Option
 fn destination_allowed(question: &Question<'_>, tier: &Tier) -> bool {
     match (&tier.destinations, &question.instruction.body) {
         (Destinations::Any, Body::CustomerWithdrawal(_)) => true,
-        (Destinations::AllowList, Body::CustomerWithdrawal(payment)) => question
-            .charter
-            .allow_list
-            .iter()
-            .any(|allowed| allowed.customer == payment.customer && allowed.address == payment.destination),
+        (Destinations::AllowList, Body::CustomerWithdrawal(payment)) => {
+            let charter = question.charter;
+            let wait = i64::try_from(charter.address_book_seconds).unwrap_or(i64::MAX);
+            let listed = charter
+                .allow_list
+                .iter()
+                .any(|allowed| allowed.customer == payment.customer && allowed.address == payment.destination);
+            let entered = question.book.iter().any(|entry| {
+                entry.customer == payment.customer
+                    && entry.address == payment.destination
+                    && entry.since.plus_seconds(wait) <= question.now
+            });
+            listed || entered
+        }
         // That the address belongs to that wallet is for whoever can derive it: the signer does, from the descriptor.
         (Destinations::OwnWallets, Body::OperatorTransfer(transfer)) => {
             question.charter.wallet(&transfer.destination_wallet).is_some()

@@ -4,12 +4,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
-use types::Digest;
+use types::{Digest, Moment};
 
 use crate::charter::{
-    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Operator, Passkey, PaymentKind, Quorum,
-    RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
+    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey, PaymentKind,
+    Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
+use crate::roles::Role;
 
 /// Longest charter that is read, in bytes.
 const BYTES_MAX: usize = 1 << 20;
@@ -51,6 +52,15 @@ impl Fields {
             Some((_, choice)) => Ok(*choice),
             None => form(format!("the field \"{key}\" has the unknown value \"{text}\"")),
         }
+    }
+
+    /// A moment; an empty text for none.
+    fn moment(&mut self, key: &str) -> Result<Option<Moment>, CharterError> {
+        let text = self.text(key)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|error| CharterError::Form(format!("the field \"{key}\": {error}")))
     }
 
     fn key(&mut self, key: &str) -> Result<[u8; 32], CharterError> {
@@ -114,6 +124,7 @@ pub(crate) fn read_charter(bytes: &[u8]) -> Result<Charter, CharterError> {
         tiers: fields.list("tiers", read_tier)?,
         totals: fields.list("totals", read_total)?,
         allow_list: fields.list("allow_list", read_allowed)?,
+        address_book_seconds: fields.parse("address_book_seconds")?,
         fee: fields.object("fee", |mut fee| {
             let caps = FeeCaps { sats_max: fee.parse("sats_max")?, sats_per_kvb_max: fee.parse("sats_per_kvb_max")? };
             fee.finish().map(|()| caps)
@@ -132,7 +143,17 @@ fn read_operator(value: Value) -> Result<Operator, CharterError> {
         id: fields.parse("id")?,
         name: fields.text("name")?,
         organisation: fields.text("organisation")?,
-        approver: fields.choice("approver", YES_NO)?,
+        roles: fields.list("roles", |role| {
+            let word = read_text(role)?;
+            let role = Role::ALL.into_iter().find(|role| role.as_str() == word);
+            role.ok_or_else(|| {
+                CharterError::Form(format!(
+                    "the role \"{word}\" is unknown; roles are approver, requester, administrator and auditor"
+                ))
+            })
+        })?,
+        expires: fields.moment("expires")?,
+        review: fields.moment("review")?,
         keys: fields.list("keys", read_text)?,
         passkeys: fields.list("passkeys", read_passkey)?,
     };
@@ -199,8 +220,40 @@ fn read_tier(value: Value) -> Result<Tier, CharterError> {
         quorum: fields.object("quorum", read_quorum)?,
         destinations: fields.choice("destinations", DESTINATIONS)?,
         customer_signature: fields.choice("customer_signature", YES_NO)?,
+        delay_seconds: fields.parse("delay_seconds")?,
+        hours: read_hours(&fields.text("hours")?)?,
     };
     fields.finish().map(|()| tier)
+}
+
+/// Hours are written `mon-tue-fri 08:00-17:30`, in UTC; an empty text means always.
+fn read_hours(text: &str) -> Result<Option<Hours>, CharterError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || CharterError::Form(format!("hours are written mon-tue-fri 08:00-17:30, not \"{text}\""));
+    let minute = |text: &str| {
+        let (hour, minute) = text.split_once(':')?;
+        let (hour, minute) = (hour.parse::<u16>().ok()?, minute.parse::<u16>().ok()?);
+        (hour <= 24 && minute < 60).then_some(hour * 60 + minute)
+    };
+    let (names, span) = text.split_once(' ').ok_or_else(wrong)?;
+    let mut days = [false; 7];
+    for name in names.split('-') {
+        let day = DAYS.iter().zip(&mut days).find(|(day, _)| **day == name).ok_or_else(wrong)?;
+        *day.1 = true;
+    }
+    let (from, to) = span.split_once('-').ok_or_else(wrong)?;
+    let (from_minute, to_minute) = (minute(from).ok_or_else(wrong)?, minute(to).ok_or_else(wrong)?);
+    Ok(Some(Hours { days, from_minute, to_minute }))
+}
+
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+fn write_hours(hours: &Hours) -> String {
+    let days: Vec<_> = DAYS.iter().zip(hours.days).filter(|(_, open)| *open).map(|(day, _)| *day).collect();
+    let minute = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+    format!("{} {}-{}", days.join("-"), minute(hours.from_minute), minute(hours.to_minute))
 }
 
 fn read_window(mut fields: Fields) -> Result<Window, CharterError> {
@@ -255,6 +308,8 @@ fn write_tier(tier: &Tier) -> Value {
         ("quorum", write_quorum(&tier.quorum)),
         ("destinations", text(name_of(DESTINATIONS, tier.destinations))),
         ("customer_signature", text(name_of(YES_NO, tier.customer_signature))),
+        ("delay_seconds", text(tier.delay_seconds)),
+        ("hours", text(tier.hours.as_ref().map(write_hours).unwrap_or_default())),
     ])
 }
 
@@ -271,7 +326,9 @@ pub(crate) fn write_charter(charter: &Charter) -> Vec<u8> {
                     ("id", text(&operator.id)),
                     ("name", text(&operator.name)),
                     ("organisation", text(&operator.organisation)),
-                    ("approver", text(name_of(YES_NO, operator.approver))),
+                    ("roles", list(&operator.roles, |role| text(role.as_str()))),
+                    ("expires", text(operator.expires.map(|at| at.to_string()).unwrap_or_default())),
+                    ("review", text(operator.review.map(|at| at.to_string()).unwrap_or_default())),
                     ("keys", list(&operator.keys, |key| text(key))),
                     (
                         "passkeys",
@@ -331,6 +388,7 @@ pub(crate) fn write_charter(charter: &Charter) -> Vec<u8> {
                 object([("customer", text(&allowed.customer)), ("address", text(&allowed.address))])
             }),
         ),
+        ("address_book_seconds", text(charter.address_book_seconds)),
         (
             "fee",
             object([

@@ -4,21 +4,25 @@
 //! keeps no state; the caller says what time it is and what was spent.
 
 mod approvals;
+mod changes;
 mod charter;
 mod customer;
 mod decision;
 pub mod http_signature;
 mod json;
 mod passkey;
+mod roles;
 mod sshsig;
 mod succession;
 
 pub use approvals::{ApprovalRefusal, Counted, count_approvals};
+pub use changes::changes;
 pub use charter::{
-    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Operator, Passkey, PaymentKind, Quorum,
-    RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
+    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey, PaymentKind,
+    Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
-pub use decision::{Decision, Outcome, Question, Spent, decide, exposure_max};
-pub use passkey::PasskeyRefusal;
+pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposure_max};
+pub use passkey::{PasskeyRefusal, verify as verify_passkey};
+pub use roles::{Action, Role, permitted, role_table};
 pub use succession::{SuccessionError, verify_genesis, verify_succession};

@@ -80,8 +80,8 @@ impl Assertion {
     }
 }
 
-/// Verifies an assertion over `digest` by one of a person's passkeys.
-pub(crate) fn verify(
+/// Verifies an assertion over `digest` by one of a person's passkeys: an approval, or a sign-in whose challenge is a fresh digest.
+pub fn verify(
     text: &str,
     digest: &Digest,
     relying_party: &RelyingParty,

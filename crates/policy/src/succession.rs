@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 
 use types::{Approval, Digest, OperatorId};
 
+use crate::approvals::verify_signature;
 use crate::charter::{Charter, Quorum};
-use crate::sshsig;
+use crate::roles::Role;
 
 /// The namespace of signatures on charters.
 const NAMESPACE: &str = "claviger-charter";
@@ -66,8 +67,11 @@ fn enough(by: &Charter, digest: &Digest, quorum: Quorum, approvals: &[Approval])
     let mut people: BTreeSet<&OperatorId> = BTreeSet::new();
     let mut organisations: BTreeSet<&str> = BTreeSet::new();
     for approval in approvals {
-        let Some(operator) = by.operator(&approval.operator).filter(|operator| operator.approver) else { continue };
-        if sshsig::verify(&approval.signature, NAMESPACE, digest, &operator.keys).is_ok() {
+        let Some(operator) = by.operator(&approval.operator).filter(|operator| operator.is(Role::Approver)) else {
+            continue;
+        };
+        // A grant's end is not looked at: people whose grants have all ended could otherwise never renew them.
+        if verify_signature(by, operator, &approval.signature, NAMESPACE, digest).is_ok() {
             people.insert(&operator.id);
             organisations.insert(&operator.organisation);
         }

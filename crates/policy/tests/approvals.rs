@@ -9,7 +9,7 @@
 mod common;
 
 use common::{approval, charter, keygen, operator, ssh_sign, transfer, withdrawal};
-use policy::{ApprovalRefusal, Quorum, SuccessionError, count_approvals, verify_genesis, verify_succession};
+use policy::{ApprovalRefusal, Quorum, Role, SuccessionError, count_approvals, verify_genesis, verify_succession};
 
 const APPROVAL: &str = "claviger-approval";
 
@@ -24,7 +24,7 @@ fn two_people_of_two_organisations_are_counted() {
         approval("olga", ssh_sign(&olga, APPROVAL, &instruction.digest())),
         approval("omar", ssh_sign(&omar, APPROVAL, &instruction.digest())),
     ];
-    let counted = count_approvals(&charter, &instruction, &approvals);
+    let counted = count_approvals(&charter, &instruction, &approvals, types::Moment::from_seconds(common::NOW));
     assert_eq!(counted.refused, []);
     assert!(counted.meets(Quorum { people: 2, organisations: 2 }));
     assert!(!counted.meets(Quorum { people: 3, organisations: 2 }));
@@ -44,7 +44,10 @@ fn t04_a_count_cannot_be_cheated() {
     let instruction = withdrawal(5000);
     let digest = instruction.digest();
     let refusal = |approvals: &[types::Approval], instruction: &types::Instruction, charter: &policy::Charter| {
-        count_approvals(charter, instruction, approvals).refused.pop().map(|(_, refusal)| refusal)
+        count_approvals(charter, instruction, approvals, types::Moment::from_seconds(common::NOW))
+            .refused
+            .pop()
+            .map(|(_, refusal)| refusal)
     };
     let by_olga = approval("olga", ssh_sign(&olga, APPROVAL, &digest));
 
@@ -75,7 +78,7 @@ fn t04_a_count_cannot_be_cheated() {
     let by_requester = [approval("omar", ssh_sign(&omar, APPROVAL, &asked_by_omar.digest()))];
     assert_eq!(refusal(&by_requester, &asked_by_omar, &charter), Some(ApprovalRefusal::Requester));
 
-    charter.operators[0].approver = false;
+    charter.operators[0].roles = vec![Role::Requester];
     assert_eq!(refusal(&[by_olga], &instruction, &charter), Some(ApprovalRefusal::NotApprover));
 }
 

@@ -9,7 +9,7 @@
 mod common;
 
 use common::{charter, operator};
-use policy::{Charter, CharterError, Destinations, Quorum, WalletClass};
+use policy::{Charter, CharterError, Destinations, Hours, Quorum, Role, WalletClass};
 
 fn demo() -> Charter {
     let keys = |name: &str| vec![format!("ssh-ed25519 {name} comment")];
@@ -42,13 +42,19 @@ fn bytes_round_trip_and_have_one_spelling() {
 #[test]
 fn t08_contradictions_are_refused() {
     type Change = dyn Fn(&mut Charter);
-    let changes: [(&str, &Change); 12] = [
+    let changes: [(&str, &Change); 16] = [
         ("operator stands there twice", &|charter| charter.operators[1].id = charter.operators[0].id.clone()),
         ("operator key stands there twice", &|charter| {
             charter.operators[1].keys = vec!["ssh-ed25519 A other".to_owned()]
         }),
         ("journal key stands there twice", &|charter| charter.signers[1].journal_key = charter.signers[0].journal_key),
-        ("can never be met", &|charter| charter.operators[1].approver = false),
+        ("neither requests nor approves", &|charter| charter.operators[0].roles.push(Role::Administrator)),
+        ("once each", &|charter| charter.operators[0].roles.reverse()),
+        ("once each", &|charter| charter.operators[0].roles.clear()),
+        ("hours that never come", &|charter| {
+            charter.tiers[0].hours = Some(Hours { days: [true; 7], from_minute: 60, to_minute: 60 });
+        }),
+        ("can never be met", &|charter| charter.operators[1].roles = vec![Role::Auditor]),
         ("can never be met", &|charter| charter.operators[1].organisation = "north".to_owned()),
         ("can never be met", &|charter| charter.charter_quorum = Quorum { people: 3, organisations: 1 }),
         ("asks for nobody", &|charter| charter.release_quorum = Quorum { people: 0, organisations: 0 }),

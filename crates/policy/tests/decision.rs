@@ -33,6 +33,8 @@ fn ask(charter: &Charter, instruction: &Instruction, approvals: usize, spent: &[
         counted: &people(approvals),
         customer_signed: true,
         spent,
+        book: &[],
+        complete: None,
         fee_share: Amount::from_units(10),
         now: Moment::from_seconds(now),
     })
@@ -79,6 +81,8 @@ fn t02_without_the_customers_signature_nothing_is_allowed() {
         counted: &people(2),
         customer_signed: false,
         spent: &[],
+        book: &[],
+        complete: None,
         fee_share: Amount::from_units(10),
         now: Moment::from_seconds(NOW),
     });

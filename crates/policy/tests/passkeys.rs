@@ -31,7 +31,12 @@ fn honest(digest: &Digest) -> Ceremony {
 }
 
 fn refusal(charter: &Charter, instruction: &Instruction, operator: &str, assertion: String) -> Option<PasskeyRefusal> {
-    let counted = count_approvals(charter, instruction, &[approval(operator, assertion)]);
+    let counted = count_approvals(
+        charter,
+        instruction,
+        &[approval(operator, assertion)],
+        types::Moment::from_seconds(common::NOW),
+    );
     match counted.refused.first() {
         Some((_, ApprovalRefusal::Passkey(refusal))) => Some(*refusal),
         Some((_, other)) => unreachable!("{other}"),
@@ -48,7 +53,12 @@ fn passkeys_and_ssh_keys_count_the_same() {
     let two = Quorum { people: 2, organisations: 2 };
     let by_omar = approval("omar", omar.assert(&honest(&digest)));
     for by_olga in [olga.assert(&honest(&digest)), ssh_sign(&ssh, "claviger-approval", &digest)] {
-        let counted = count_approvals(&charter, &instruction, &[approval("olga", by_olga), by_omar.clone()]);
+        let counted = count_approvals(
+            &charter,
+            &instruction,
+            &[approval("olga", by_olga), by_omar.clone()],
+            types::Moment::from_seconds(common::NOW),
+        );
         assert_eq!(counted.refused, []);
         assert!(counted.meets(two));
     }
@@ -57,7 +67,7 @@ fn passkeys_and_ssh_keys_count_the_same() {
         approval("olga", olga.assert(&honest(&digest))),
         approval("olga", ssh_sign(&ssh, "claviger-approval", &digest)),
     ];
-    let counted = count_approvals(&charter, &instruction, &both);
+    let counted = count_approvals(&charter, &instruction, &both, types::Moment::from_seconds(common::NOW));
     assert_eq!(counted.refused, [("olga".parse().unwrap(), ApprovalRefusal::CountedTwice)]);
     // A backed-up key is good where the charter does not ask for a bound one.
     let synced = Ceremony { flags: 1 | 4 | 8 | 16, ..honest(&digest) };
@@ -132,18 +142,30 @@ fn t04_the_requester_does_not_count_with_a_passkey_either() {
     let (charter, olga, ..) = house(directory.path());
     let instruction = transfer("olga");
     let assertion = olga.assert(&honest(&instruction.digest()));
-    let counted = count_approvals(&charter, &instruction, &[approval("olga", assertion)]);
+    let counted = count_approvals(
+        &charter,
+        &instruction,
+        &[approval("olga", assertion)],
+        types::Moment::from_seconds(common::NOW),
+    );
     assert_eq!(counted.refused, [("olga".parse().unwrap(), ApprovalRefusal::Requester)]);
 }
 
 #[test]
 fn a_charter_pins_where_passkeys_are_used() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut good, ..) = house(directory.path());
-    // Charters themselves take SSH signatures: omar needs a key for their quorum.
-    assert!(matches!(good.check(), Err(CharterError::Contradiction(_))));
-    good.operators[1].keys = vec![keygen(directory.path(), "omar", "ed25519").1];
+    let (good, ..) = house(directory.path());
     assert_eq!(good.check(), Ok(()));
+    let nobody_can = Charter {
+        operators: good
+            .operators
+            .iter()
+            .cloned()
+            .map(|one| policy::Operator { keys: vec![], passkeys: vec![], ..one })
+            .collect(),
+        ..good.clone()
+    };
+    assert!(matches!(nobody_can.check(), Err(CharterError::Contradiction(_))));
     assert_eq!(Charter::from_bytes(&good.to_bytes()).unwrap(), good);
     let with = |id: &str, origin: &str| {
         let relying_party = RelyingParty { id: id.to_owned(), origin: origin.to_owned() };
@@ -168,4 +190,23 @@ fn a_charter_pins_where_passkeys_are_used() {
     let mut shared = good.clone();
     shared.operators[1].passkeys = shared.operators[0].passkeys.clone();
     assert!(shared.check().is_err());
+}
+
+#[test]
+fn t08_passkeys_sign_the_next_charter_and_nothing_else_counts_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (current, olga, omar, _) = house(directory.path());
+    let mut next = current.clone();
+    next.version = 2;
+    next.previous = Some(current.digest());
+    next.address_book_seconds = 7;
+    let sign = |key: &Passkey, digest: &types::Digest| key.assert(&honest(digest));
+    let by_olga = approval("olga", sign(&olga, &next.digest()));
+    let both = [by_olga.clone(), approval("omar", sign(&omar, &next.digest()))];
+    assert_eq!(policy::verify_succession(&current, &next, &both), Ok(()));
+    // An approval of an instruction is none of a charter, and the charter that is held was not signed now.
+    for digest in [withdrawal(500).digest(), current.digest()] {
+        let elsewhere = [by_olga.clone(), approval("omar", sign(&omar, &digest))];
+        assert!(policy::verify_succession(&current, &next, &elsewhere).is_err());
+    }
 }

@@ -64,6 +64,20 @@ pub enum Event {
         /// The instruction's identifier.
         instruction: String,
     },
+    /// Everything that an instruction's tier asks for was there for the first time; its delay begins.
+    Complete {
+        /// The instruction's digest.
+        digest: String,
+    },
+    /// An instruction let a destination into a customer's address book.
+    Entered {
+        /// Whose.
+        customer: String,
+        /// The address.
+        address: String,
+        /// The instruction's identifier.
+        instruction: String,
+    },
     /// Time went by and nothing happened.
     Beat,
 }

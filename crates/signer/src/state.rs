@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::OutPoint;
-use policy::{Charter, Spent};
+use policy::{BookEntry, Charter, Spent};
 use types::{Amount, Digest, InstructionId, Moment, SignerId, WalletId};
 
 use crate::record::{Event, Intended, Record};
@@ -34,6 +34,10 @@ pub struct State {
     pub latches: BTreeMap<String, String>,
     /// Highest change index in each wallet.
     pub change_index: BTreeMap<WalletId, u32>,
+    /// When everything was first there for an instruction whose tier waits, by digest.
+    pub complete: BTreeMap<Digest, Moment>,
+    /// Destinations that quorums let in.
+    pub book: Vec<BookEntry>,
     /// Instructions that were carried out here and move no coins.
     pub executed: BTreeSet<InstructionId>,
 }
@@ -70,6 +74,14 @@ impl State {
             Event::AnchorReleased { payment, instruction } => {
                 let pinned = self.pinned.get_mut(&payment.parse().map_err(|_| Nonsense)?).ok_or(Nonsense)?;
                 pinned.anchor = None;
+                self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
+            }
+            Event::Complete { digest } => {
+                self.complete.entry(digest.parse().map_err(|_| Nonsense)?).or_insert(at);
+            }
+            Event::Entered { customer, address, instruction } => {
+                let customer = customer.parse().map_err(|_| Nonsense)?;
+                self.book.push(BookEntry { customer, address: address.clone(), since: at });
                 self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
             }
             Event::Released { .. } | Event::Beat => {}

@@ -15,8 +15,8 @@ mod verify;
 mod writer;
 
 pub use custody::{
-    AddressRow, AlarmRow, ApprovalRow, AuditRow, CoinRow, CoinState, DepositRow, EventRow, Origin, Page, PaymentRow,
-    TransactionRow, TransactionState,
+    AddressRow, AlarmRow, ApprovalRow, AuditRow, CoinRow, CoinState, CredentialRow, DepositRow, EnrolmentRow, EventRow,
+    Origin, Page, PaymentRow, ProposalRow, SessionRow, TransactionRow, TransactionState, WebhookRow,
 };
 pub use engine::{Location, Row, Value};
 pub use error::{CommitError, StoreError};

@@ -36,6 +36,15 @@ pub enum Body {
         /// The anchor, as `txid:vout`.
         anchor: String,
     },
+    /// A destination enters a customer's address book, to be used after the charter's waiting time. An operator asks, a quorum agrees.
+    AddressEntry {
+        /// The operator who asks.
+        requester: OperatorId,
+        /// Whose destination it is.
+        customer: CustomerId,
+        /// The address in the chain's own notation.
+        address: String,
+    },
 }
 
 /// A payment to the outside.
@@ -124,6 +133,7 @@ impl Instruction {
             Body::OperatorTransfer(_) => "operator-transfer",
             Body::Unfreeze(_) => "unfreeze",
             Body::AnchorRelease { .. } => "anchor-release",
+            Body::AddressEntry { .. } => "address-entry",
         }
     }
 
@@ -133,7 +143,9 @@ impl Instruction {
             Body::CustomerWithdrawal(payment) => Party::Customer(payment.customer.clone()),
             Body::OperatorTransfer(transfer) => Party::Operator(transfer.requester.clone()),
             Body::Unfreeze(freeze) => Party::Operator(freeze.requester.clone()),
-            Body::AnchorRelease { requester, .. } => Party::Operator(requester.clone()),
+            Body::AnchorRelease { requester, .. } | Body::AddressEntry { requester, .. } => {
+                Party::Operator(requester.clone())
+            }
         }
     }
 
@@ -172,6 +184,10 @@ impl Instruction {
                 object.insert("instruction", instruction);
                 object.insert("anchor", anchor);
             }
+            Body::AddressEntry { customer, address, .. } => {
+                object.insert("customer", customer);
+                object.insert("address", address);
+            }
         }
         object.to_bytes()
     }
@@ -199,6 +215,11 @@ impl Instruction {
                 requester: operator(requester)?,
                 instruction: parse(&mut object, "instruction")?,
                 anchor: object.take("anchor")?,
+            },
+            "address-entry" => Body::AddressEntry {
+                requester: operator(requester)?,
+                customer: parse(&mut object, "customer")?,
+                address: object.take("address")?,
             },
             _ => return Err(InstructionError::Kind(kind)),
         };
@@ -233,7 +254,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(payment.amount),
             Body::OperatorTransfer(transfer) => Some(transfer.amount),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
         }
     }
 
@@ -242,7 +263,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(payment.fee_max),
             Body::OperatorTransfer(transfer) => Some(transfer.fee_max),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
         }
     }
 
@@ -251,7 +272,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(payment.asset),
             Body::OperatorTransfer(transfer) => Some(transfer.asset),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
         }
     }
 
@@ -260,7 +281,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(&payment.wallet),
             Body::OperatorTransfer(transfer) => Some(&transfer.wallet),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
         }
     }
 
@@ -269,7 +290,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(&payment.destination),
             Body::OperatorTransfer(transfer) => Some(&transfer.destination),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
         }
     }
 }

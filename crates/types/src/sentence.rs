@@ -50,6 +50,11 @@ pub fn sentence(instruction: &Instruction) -> String {
             text,
             "Let instruction {instruction} be signed without its anchor {anchor}, which can no longer exist, as operator {requester} asks"
         ),
+        Body::AddressEntry { requester, customer, address } => write!(
+            text,
+            "Let customer {customer} be paid at {} from the end of the charter's waiting time on, as operator {requester} asks",
+            grouped(address)
+        ),
     };
     let _ = write!(
         text,

@@ -1,19 +1,26 @@
 //! `claviger-verify approvals`.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use policy::{PaymentKind, Tier, count_approvals};
-use types::{Approval, Body, Instruction};
+use types::{Approval, Body, Instruction, Moment};
 
 use crate::instruction::show;
 use crate::report::{Report, read, read_charter, read_instruction};
+
+/// The time of this machine: grants of the charter may have ended.
+fn now() -> Result<Moment, String> {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "this machine's clock is before 1970")?;
+    Ok(Moment::from_seconds(i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)))
+}
 
 /// Counts approvals and says which tiers they open.
 pub fn run(charter: &Path, instruction: &Path, approvals: &[String]) -> Result<Report, String> {
     let charter = read_charter(charter)?;
     let instruction = read_instruction(instruction)?;
     let approvals = approvals.iter().map(|text| approval(text)).collect::<Result<Vec<_>, _>>()?;
-    let counted = count_approvals(&charter, &instruction, &approvals);
+    let counted = count_approvals(&charter, &instruction, &approvals, now()?);
     let mut report = Report::default();
     show(&mut report, &instruction);
     report.line("charter", format!("version {}, digest {}", charter.version, charter.digest()));
@@ -53,7 +60,7 @@ fn concerns(tier: &Tier, instruction: &Instruction) -> bool {
     let kind = match instruction.body {
         Body::CustomerWithdrawal(_) => Some(PaymentKind::CustomerWithdrawal),
         Body::OperatorTransfer(_) => Some(PaymentKind::OperatorTransfer),
-        Body::Unfreeze(_) | Body::AnchorRelease { .. } => None,
+        Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
     };
     Some(&tier.wallet) == instruction.wallet()
         && Some(tier.kind) == kind

@@ -11,7 +11,7 @@ use bitcoin::transaction::Version;
 use bitcoin::{NetworkKind, Transaction, TxOut};
 use chains::bitcoin::{Branch, Change, Input, Payment, WalletDescriptor, generate, parse_address};
 use policy::{
-    Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier, Wallet,
+    Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier, Wallet,
     WalletClass,
 };
 use types::{Amount, Asset, Body, Instruction, Network};
@@ -33,7 +33,9 @@ impl Desk {
             id: id.parse().unwrap(),
             name: format!("Operator {id}"),
             organisation: organisation.to_owned(),
-            approver: true,
+            roles: vec![Role::Approver, Role::Requester],
+            expires: None,
+            review: None,
             keys: vec![keygen(directory.path(), id)],
             passkeys: vec![],
         });
@@ -62,9 +64,12 @@ impl Desk {
                 quorum: two,
                 destinations: Destinations::Any,
                 customer_signature: true,
+                delay_seconds: 0,
+                hours: None,
             }],
             totals: vec![],
             allow_list: vec![],
+            address_book_seconds: 86_400,
             fee: FeeCaps { sats_max: 10_000, sats_per_kvb_max: 100_000 },
             charter_quorum: two,
             release_quorum: two,

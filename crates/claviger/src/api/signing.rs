@@ -161,7 +161,7 @@ pub async fn execute(State(app): State<App>, caller: ByOperator) -> Result<Json<
         .map_err(|error| Problem::invalid("instruction", error.to_string()))?;
     let only = match &instruction.body {
         types::Body::Unfreeze(freeze) => Some(freeze.signer.to_string()),
-        types::Body::AnchorRelease { .. } => None,
+        types::Body::AnchorRelease { .. } | types::Body::AddressEntry { .. } => None,
         _ => {
             return Err(Problem::invalid("instruction", "payments are asked for at /v1/withdrawals and /v1/transfers"));
         }

@@ -56,7 +56,7 @@ impl Custody {
     /// The charter's decision about a payment with the approvals that it has.
     pub async fn explain_payment(&self, payment: &PaymentRow, now: Moment) -> Result<Decision, StepError> {
         let (instruction, evidence) = self.with_evidence(payment).await?;
-        let counted = count_approvals(&self.charter, &instruction, &evidence.approvals);
+        let counted = count_approvals(&self.charter, &instruction, &evidence.approvals, now);
         let customer_signed = evidence
             .customer_request
             .as_ref()
@@ -87,6 +87,9 @@ impl Custody {
             counted: &counted,
             customer_signed,
             spent: &spent,
+            book: &self.store.address_book().await?,
+            // Each signer measures the delay by its own journal.
+            complete: Some(Moment::from_micros(i64::MIN)),
             fee_share: fee,
             now,
         }))

@@ -310,7 +310,7 @@ impl Custody {
         let instruction = Instruction::from_canonical(payment.canonical.as_bytes())
             .map_err(|error| Problem::new(500, "instruction", error.to_string()))?;
         let approval = Approval { operator: operator.clone(), signature: signature.to_owned() };
-        let counted = count_approvals(&self.charter, &instruction, &[approval]);
+        let counted = count_approvals(&self.charter, &instruction, &[approval], now);
         if let Some((_, refusal)) = counted.refused.first() {
             return Err(Problem::new(403, "approval-refused", refusal.to_string()));
         }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use node::regtest::Bitcoind;
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier,
+    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier,
     Wallet, WalletClass, WalletWindow, Window,
 };
 use types::{Amount, Asset, Digest, Network};
@@ -235,6 +235,8 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
             quorum: Quorum { people, organisations: people },
             destinations,
             customer_signature: kind == PaymentKind::CustomerWithdrawal,
+            delay_seconds: 0,
+            hours: None,
         })
     };
     let operators = people.operators().map(|(name, organisation, key)| {
@@ -242,7 +244,9 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
             id: name.parse().map_err(|error| format!("{name}: {error}"))?,
             name: name.to_owned(),
             organisation: organisation.to_owned(),
-            approver: true,
+            roles: vec![Role::Approver, Role::Requester],
+            expires: None,
+            review: None,
             keys: vec![key.to_owned()],
             passkeys: vec![],
         })
@@ -280,6 +284,7 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
         ],
         totals: vec![WalletWindow { wallet: "hot".parse().map_err(|_| "hot")?, window: window(86_400, 1_000_000_000) }],
         allow_list: vec![],
+        address_book_seconds: 86_400,
         fee: FeeCaps { sats_max: 100_000, sats_per_kvb_max: 200_000 },
         charter_quorum: two,
         release_quorum: two,

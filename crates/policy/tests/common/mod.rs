@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier,
+    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier,
     Wallet, WalletClass, WalletWindow, Window,
 };
 use types::{Amount, Approval, Asset, Body, Digest, Instruction, Moment, Network, Payment, Transfer};
@@ -51,7 +51,9 @@ pub fn operator(id: &str, organisation: &str, keys: &[String]) -> Operator {
         id: id.parse().unwrap(),
         name: id.to_uppercase(),
         organisation: organisation.to_owned(),
-        approver: true,
+        roles: vec![Role::Approver, Role::Requester],
+        expires: None,
+        review: None,
         keys: keys.to_vec(),
         passkeys: vec![],
     }
@@ -80,6 +82,8 @@ pub fn charter(operators: Vec<Operator>) -> Charter {
         quorum: Quorum { people, organisations: people },
         destinations,
         customer_signature: kind == PaymentKind::CustomerWithdrawal,
+        delay_seconds: 0,
+        hours: None,
     };
     let two = Quorum { people: 2, organisations: 2 };
     Charter {
@@ -100,6 +104,7 @@ pub fn charter(operators: Vec<Operator>) -> Charter {
         ],
         totals: vec![WalletWindow { wallet: hot.clone(), window: window(86_400, 12_000) }],
         allow_list: vec![],
+        address_book_seconds: 86_400,
         fee: FeeCaps { sats_max: 100_000, sats_per_kvb_max: 500_000 },
         charter_quorum: two,
         release_quorum: two,

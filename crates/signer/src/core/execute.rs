@@ -1,12 +1,13 @@
 //! Latches, anchors and charters: what changes a signer without moving a coin.
 
 use bitcoin::OutPoint;
+use chains::bitcoin::parse_address;
 use policy::{Charter, count_approvals};
 use signer_wire::{Approval as WireApproval, Instruction as WireInstruction, ReplyBody};
 use types::{Body, Instruction, Moment};
 
 use super::prepare::{read, read_approval};
-use super::{ALL, AWAITING_PEERS, CLOCK, CUSTOMER, Core, WALLET};
+use super::{ALL, ASSET, AWAITING_PEERS, CLOCK, CUSTOMER, Core, WALLET};
 use crate::record::Event;
 use crate::refusal::Refused;
 
@@ -20,8 +21,11 @@ impl Core {
         let customers = &self.charter()?.customers;
         let customer =
             latch.strip_prefix(CUSTOMER).is_some_and(|name| customers.iter().any(|one| one.id.as_str() == name));
-        if !wallet && !customer && latch != ALL {
-            let reason = "a latch is \"all\", \"wallet:NAME\" or \"customer:NAME\" with a name of the charter";
+        let mut assets = self.charter()?.wallets.iter().map(|wallet| wallet.asset.to_string());
+        let asset = latch.strip_prefix(ASSET).is_some_and(|name| assets.any(|asset| asset == name));
+        if !wallet && !customer && !asset && latch != ALL {
+            let reason =
+                "a latch is \"all\", \"wallet:NAME\", \"asset:NAME\" or \"customer:NAME\" with a name of the charter";
             return Err(Refused::new("latch", reason));
         }
         if reason.len() > REASON_BYTES_MAX {
@@ -69,6 +73,21 @@ impl Core {
                     Event::AnchorReleased { payment: payment.to_string(), instruction: instruction.id.to_string() };
                 self.remember(self.stamp(now), event)?;
             }
+            Body::AddressEntry { customer, address, .. } => {
+                if self.charter()?.customer(customer).is_none() {
+                    return Err(Refused::new("customer", "the charter knows no such customer"));
+                }
+                parse_address(address, self.keys.network())
+                    .map_err(|error| Refused::new("destination", error.to_string()))?;
+                self.check_clock(now)?;
+                self.check_all_open()?;
+                let event = Event::Entered {
+                    customer: customer.to_string(),
+                    address: address.clone(),
+                    instruction: instruction.id.to_string(),
+                };
+                self.remember(self.stamp(now), event)?;
+            }
             Body::CustomerWithdrawal(_) | Body::OperatorTransfer(_) => {
                 return Err(Refused::new("kind", "an instruction that moves coins is prepared and released"));
             }
@@ -106,7 +125,7 @@ impl Core {
         if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest) {
             return Err(Refused::new("expired", "the instruction expired or lives too long"));
         }
-        let counted = count_approvals(charter, instruction, approvals);
+        let counted = count_approvals(charter, instruction, approvals, now);
         if counted.meets(charter.release_quorum) {
             return Ok(());
         }

@@ -31,6 +31,8 @@ pub const CLOCK: &str = "clock";
 pub const ALL: &str = "all";
 /// Beginning of a wallet's latch.
 pub(crate) const WALLET: &str = "wallet:";
+/// Beginning of an asset's latch.
+pub(crate) const ASSET: &str = "asset:";
 /// Beginning of a customer's latch.
 pub(crate) const CUSTOMER: &str = "customer:";
 
@@ -209,7 +211,9 @@ impl Core {
             _ => None,
         };
         let everyone = [ALL, CLOCK, JOURNAL_BEHIND].map(str::to_owned).into_iter();
-        let mut names = everyone.chain([format!("{WALLET}{wallet}")]).chain(instructions.filter_map(customer));
+        let asset = self.charter()?.wallet(wallet).map(|wallet| format!("{ASSET}{}", wallet.asset));
+        let mut names =
+            everyone.chain([format!("{WALLET}{wallet}")]).chain(asset).chain(instructions.filter_map(customer));
         let found = names.find_map(|name| Some((self.state.latches.get(&name)?.clone(), name)));
         match found {
             Some((reason, latch)) => Err(Refused::for_now(

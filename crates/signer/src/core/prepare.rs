@@ -14,6 +14,9 @@ use super::{Core, OwnWallet};
 use crate::record::{Event, Intended};
 use crate::refusal::Refused;
 
+/// Rules that time alone fulfils.
+const TIMED: [&str; 2] = ["hours", "delay"];
+
 /// The most instructions in one transaction.
 const INSTRUCTIONS_MAX: usize = 100;
 
@@ -70,7 +73,10 @@ impl Core {
         let mut before: Vec<(InstructionId, Spent)> = Vec::new();
         for (instruction, evidence) in &instructions {
             let anchor = self.anchor(instruction, &effects, first)?;
-            let tier = self.tier(instruction, evidence, share, &before, now)?;
+            let tier = match self.tier(instruction, evidence, share, &before, now) {
+                Err(refused) if refused.code == "delay" => return Err(self.begin_delay(instruction, refused, now)),
+                other => other?,
+            };
             let amount = instruction.amount().unwrap_or(Amount::MAX);
             let full = amount.checked_add(share).map_err(|error| Refused::new("amount", error.to_string()))?;
             let charge = full.checked_sub(self.state.charged(&instruction.id)).unwrap_or(Amount::ZERO);
@@ -99,6 +105,18 @@ impl Core {
         let pending = Pending { seq, wallet: wallet_id, transaction: psbt.unsigned_tx, effects, instructions };
         self.pending.insert(ticket.clone(), pending);
         Ok(ReplyBody::Prepared { ticket, head })
+    }
+
+    /// Writes down that everything is there for an instruction whose tier waits: the wait begins now, and only once.
+    fn begin_delay(&mut self, instruction: &Instruction, refused: Refused, now: Moment) -> Refused {
+        let digest = instruction.digest();
+        if self.state.complete.contains_key(&digest) {
+            return refused;
+        }
+        match self.remember(now, Event::Complete { digest: digest.to_string() }) {
+            Ok(_) => refused,
+            Err(unwritable) => unwritable,
+        }
     }
 
     /// The output that an instruction asks for; for a transfer, derived here from our own descriptor.
@@ -144,7 +162,7 @@ impl Core {
         now: Moment,
     ) -> Result<String, Refused> {
         let charter = self.charter()?;
-        let counted = count_approvals(charter, instruction, &evidence.approvals);
+        let counted = count_approvals(charter, instruction, &evidence.approvals, now);
         let request = evidence.customer_request.as_ref();
         let asked = request.map(|request| verify_customer_request(charter, instruction, request));
         let mut spent = self.state.spent_by_others(&instruction.id);
@@ -158,6 +176,8 @@ impl Core {
             counted: &counted,
             customer_signed: matches!(asked, Some(Ok(()))),
             spent: &spent,
+            book: &self.state.book,
+            complete: self.state.complete.get(&instruction.digest()).copied(),
             fee_share,
             now,
         };
@@ -169,8 +189,8 @@ impl Core {
             }
             Outcome::Refused { rule, reason } => match asked {
                 Some(Err(error)) => Err(Refused::new(rule, format!("{reason}: {error}"))),
-                // A window rolls on.
-                _ if rule.ends_with("-window") => Err(Refused::for_now(rule, reason)),
+                // A window rolls on; hours and delays pass.
+                _ if rule.ends_with("-window") || TIMED.contains(&rule) => Err(Refused::for_now(rule, reason)),
                 _ => Err(Refused::new(rule, reason)),
             },
         }

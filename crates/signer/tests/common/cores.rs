@@ -36,6 +36,11 @@ fn open(directory: &Path) -> Core {
 
 impl Cores {
     pub fn start() -> Cores {
+        Cores::decided(|_| {})
+    }
+
+    /// With another first charter.
+    pub fn decided(decide: impl Fn(&mut policy::Charter)) -> Cores {
         let now = Moment::from_seconds(1_800_000_000);
         let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let enrolments: Vec<_> = directories
@@ -45,7 +50,7 @@ impl Cores {
                 enrol::create(directory.path(), &format!("s{n}").parse().unwrap(), Network::Regtest, 2).unwrap()
             })
             .collect();
-        let house = House::new(&enrolments);
+        let house = House::new(&enrolments, decide);
         let mut cores = Vec::new();
         for directory in &directories {
             let mut core = open(directory.path());

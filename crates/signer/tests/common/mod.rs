@@ -22,7 +22,7 @@ use chains::bitcoin::{Branch, Change, Input, Payment, WalletDescriptor, generate
 use ed25519_dalek::{Signer as _, SigningKey};
 use policy::http_signature::{Parameters, Parts, content_digest, signature_base, signature_header};
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier,
+    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier,
     Wallet, WalletClass, WalletWindow, Window, withdrawal_id,
 };
 use signer::enrol::Enrolment;
@@ -51,13 +51,15 @@ fn keygen(directory: &Path, name: &str) -> String {
 }
 
 impl House {
-    pub fn new(enrolments: &[Enrolment]) -> House {
+    pub fn new(enrolments: &[Enrolment], decide: impl Fn(&mut Charter)) -> House {
         let directory = tempfile::tempdir().unwrap();
         let operators = OPERATORS.map(|(name, organisation)| Operator {
             id: name.parse().unwrap(),
             name: name.to_owned(),
             organisation: organisation.to_owned(),
-            approver: true,
+            roles: vec![Role::Approver, Role::Requester],
+            expires: None,
+            review: None,
             keys: vec![keygen(directory.path(), name), keygen(directory.path(), &format!("{name}-spare"))],
             passkeys: vec![],
         });
@@ -83,9 +85,11 @@ impl House {
             quorum: Quorum { people, organisations: people },
             destinations,
             customer_signature: kind == PaymentKind::CustomerWithdrawal,
+            delay_seconds: 0,
+            hours: None,
         };
         let two = Quorum { people: 2, organisations: 2 };
-        let charter = Charter {
+        let mut charter = Charter {
             version: 1,
             previous: None,
             network: Network::Regtest,
@@ -116,12 +120,14 @@ impl House {
             ],
             totals: vec![WalletWindow { wallet: "hot".parse().unwrap(), window: window(86_400, 200_000_000) }],
             allow_list: vec![],
+            address_book_seconds: 86_400,
             fee: FeeCaps { sats_max: 50_000, sats_per_kvb_max: 200_000 },
             charter_quorum: two,
             release_quorum: two,
             clock_step_seconds_max: 7200,
             instruction_seconds_max: 86_400,
         };
+        decide(&mut charter);
         let mut house = House { directory, charter, genesis: vec![], customer };
         let digest = house.charter.digest();
         house.genesis = ["olga", "omar"].map(|name| house.ssh(name, name, "claviger-charter", &digest)).to_vec();

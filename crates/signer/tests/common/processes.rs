@@ -87,7 +87,7 @@ impl Fleet {
             assert!(output.status.success(), "{output:?}");
             enrolments.push(serde_json::from_slice(&output.stdout).unwrap());
         }
-        let house = House::new(&enrolments);
+        let house = House::new(&enrolments, |_| {});
         let identity = identity();
         let file = |name: &str, content: &[u8]| {
             let path = house.directory.path().join(name);

@@ -3,6 +3,7 @@
 mod addresses;
 mod chain;
 mod deposits;
+mod operators;
 mod others;
 mod payments;
 mod transactions;
@@ -10,6 +11,7 @@ mod transactions;
 pub use addresses::AddressRow;
 pub use chain::{CoinRow, CoinState, Origin};
 pub use deposits::DepositRow;
+pub use operators::{CredentialRow, EnrolmentRow, ProposalRow, SessionRow, WebhookRow};
 pub use others::{AlarmRow, AuditRow, EventRow};
 pub use payments::{ApprovalRow, PaymentRow};
 pub use transactions::{TransactionRow, TransactionState};

@@ -1,0 +1,125 @@
+//! The role-by-action table, and what else a charter grants: hours, delays, grants that end, the address book.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test, failing here is the test failing")]
+
+mod common;
+
+use common::{NOW, approval, charter, keygen, operator, ssh_sign, withdrawal};
+use policy::{
+    Action, ApprovalRefusal, BookEntry, Counted, Destinations, Hours, Outcome, Question, Role, count_approvals, decide,
+    permitted, role_table,
+};
+use proptest::prelude::*;
+use types::{Amount, Moment};
+
+/// The table that users read. A change of what roles may do is a change of this file.
+#[test]
+fn t12_roles_may_do_what_the_table_says() {
+    assert_eq!(role_table(), include_str!("../../../docs/roles.tsv"));
+}
+
+#[test]
+fn duties_are_apart() {
+    for action in Action::ALL {
+        assert!(Role::ALL.iter().any(|role| role.allows(action)), "nobody may {}", action.as_str());
+    }
+    let asks = [Action::RequestTransfer, Action::TendPayments];
+    for role in Role::ALL {
+        let all = asks.iter().any(|action| role.allows(*action)) && role.allows(Action::Approve);
+        assert!(!all, "{} asks and approves", role.as_str());
+    }
+    assert!(permitted(&[Role::Auditor, Role::Approver], Action::Approve));
+    assert!(!permitted(&[], Action::Read));
+}
+
+fn rule(charter: &policy::Charter, book: &[BookEntry], complete: Option<i64>, now: i64) -> String {
+    let counted = Counted::default();
+    let question = Question {
+        charter,
+        instruction: &withdrawal(100),
+        counted: &counted,
+        customer_signed: true,
+        spent: &[],
+        book,
+        complete: complete.map(Moment::from_seconds),
+        fee_share: Amount::from_units(10),
+        now: Moment::from_seconds(now),
+    };
+    match decide(&question).outcome {
+        Outcome::Allowed { tier } => tier,
+        Outcome::Waiting { .. } => "waiting".to_owned(),
+        Outcome::Refused { rule, .. } => rule.to_owned(),
+    }
+}
+
+fn demo() -> policy::Charter {
+    let keys = |name: &str| vec![format!("ssh-ed25519 {name} comment")];
+    let mut charter = charter(vec![operator("olga", "north", &keys("A")), operator("omar", "south", &keys("B"))]);
+    charter.tiers.truncate(1);
+    charter
+}
+
+#[test]
+fn a_tier_waits_for_its_delay_and_its_hours() {
+    let mut charter = demo();
+    charter.tiers[0].delay_seconds = 600;
+    assert_eq!(rule(&charter, &[], None, NOW), "delay");
+    assert_eq!(rule(&charter, &[], Some(NOW), NOW + 599), "delay");
+    assert_eq!(rule(&charter, &[], Some(NOW), NOW + 600), "automatic");
+    charter.tiers[0].delay_seconds = 0;
+    // NOW is Friday, 2027-01-15, 08:00 UTC.
+    let mut days = [false; 7];
+    days[4] = true;
+    charter.tiers[0].hours = Some(Hours { days, from_minute: 8 * 60, to_minute: 9 * 60 });
+    assert_eq!(rule(&charter, &[], None, NOW), "automatic");
+    assert_eq!(rule(&charter, &[], None, NOW - 1), "hours");
+    assert_eq!(rule(&charter, &[], None, NOW + 3_599), "automatic");
+    charter.tiers[0].hours = Some(Hours { days, from_minute: 0, to_minute: 8 * 60 });
+    assert_eq!(rule(&charter, &[], None, NOW), "hours");
+    let text = String::from_utf8(charter.to_bytes()).unwrap();
+    assert!(text.contains("\"hours\":\"fri 00:00-08:00\""), "{text}");
+    assert_eq!(policy::Charter::from_bytes(text.as_bytes()), Ok(charter));
+}
+
+#[test]
+fn t14_a_fresh_destination_waits_in_the_address_book() {
+    let mut charter = demo();
+    charter.tiers[0].destinations = Destinations::AllowList;
+    charter.address_book_seconds = 3_600;
+    let entry = |customer: &str, address: &str, since| BookEntry {
+        customer: customer.parse().unwrap(),
+        address: address.to_owned(),
+        since: Moment::from_seconds(since),
+    };
+    assert_eq!(rule(&charter, &[], None, NOW), "destination");
+    assert_eq!(rule(&charter, &[entry("alice", "bcrt1qexample", NOW - 3_599)], None, NOW), "destination");
+    assert_eq!(rule(&charter, &[entry("alice", "bcrt1qexample", NOW - 3_600)], None, NOW), "automatic");
+    assert_eq!(rule(&charter, &[entry("bob", "bcrt1qexample", NOW - 9_000)], None, NOW), "destination");
+    assert_eq!(rule(&charter, &[entry("alice", "bcrt1qother", NOW - 9_000)], None, NOW), "destination");
+}
+
+#[test]
+fn t04_a_grant_that_has_ended_approves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (olga, public) = keygen(directory.path(), "olga", "ed25519");
+    let mut charter = charter(vec![operator("olga", "north", &[public])]);
+    let instruction = withdrawal(500);
+    let by_olga = [approval("olga", ssh_sign(&olga, "claviger-approval", &instruction.digest()))];
+    charter.operators[0].expires = Some(Moment::from_seconds(NOW));
+    let count = |now| count_approvals(&charter, &instruction, &by_olga, Moment::from_seconds(now));
+    assert_eq!(count(NOW - 1).people.len(), 1);
+    assert_eq!(count(NOW).refused[0].1, ApprovalRefusal::Expired);
+}
+
+proptest! {
+    /// Against a calendar of another make.
+    #[test]
+    fn hours_agree_with_a_calendar(seconds in 0i64..4_000_000_000, from in 0u16..1_440, length in 1u16..1_440, bits in 1u8..128) {
+        let to_minute = (from + length).min(1_440);
+        let days: [bool; 7] = std::array::from_fn(|day| bits & (1 << day) != 0);
+        let hours = Hours { days, from_minute: from, to_minute };
+        let at = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+        let minute = u16::from(at.hour()) * 60 + u16::from(at.minute());
+        let open = days[usize::from(at.weekday().number_days_from_monday())] && minute >= from && minute < to_minute;
+        prop_assert_eq!(hours.contain(Moment::from_seconds(seconds)), open);
+    }
+}

@@ -1,0 +1,120 @@
+//! What only time lets through: delays after the approval, hours, and fresh destinations in the address book.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, failing here is the test failing"
+)]
+
+mod common;
+
+use common::cores::{Cores, code};
+use common::wire;
+use policy::Destinations;
+use signer_wire::{Evidence, ReplyBody, RequestBody};
+use types::{Body, Instruction, Moment};
+
+fn entry(fleet: &Cores, id: &str, customer: &str, address: &str) -> Instruction {
+    Instruction {
+        id: id.parse().unwrap(),
+        created: fleet.now.whole_seconds(),
+        expires: fleet.now.whole_seconds().plus_seconds(600),
+        charter: 1,
+        body: Body::AddressEntry {
+            requester: "olga".parse().unwrap(),
+            customer: customer.parse().unwrap(),
+            address: address.to_owned(),
+        },
+    }
+}
+
+fn execute(fleet: &mut Cores, position: usize, instruction: &Instruction, people: &[&str]) -> Result<(), String> {
+    let approvals = people.iter().map(|name| fleet.house.approve(name, instruction)).collect();
+    let instruction = wire(instruction, Evidence { customer_request: None, approvals });
+    code(fleet.ask(position, RequestBody::Execute { instruction })).map(|_| ())
+}
+
+#[test]
+fn t04_after_the_approval_there_is_time_to_freeze() {
+    let mut fleet = Cores::decided(|charter| charter.tiers[1].delay_seconds = 900);
+    let (large, bare) = fleet.house.withdrawal("large", 5_000_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 9_000_000, 1)], &[&large], 2_000);
+    // Without its approvals no wait begins.
+    assert_eq!(fleet.prepare(0, std::slice::from_ref(&bare), &psbt).unwrap_err(), "approvals-missing");
+    fleet.now = fleet.now.plus_seconds(1_000);
+    let mut complete = bare;
+    complete.evidence.approvals = ["olga", "omar"].map(|name| fleet.house.approve(name, &large)).to_vec();
+    assert_eq!(fleet.prepare(0, std::slice::from_ref(&complete), &psbt).unwrap_err(), "delay");
+    assert_eq!(fleet.prepare(1, std::slice::from_ref(&complete), &psbt).unwrap_err(), "delay");
+    fleet.now = fleet.now.plus_seconds(899);
+    assert_eq!(fleet.prepare(0, std::slice::from_ref(&complete), &psbt).unwrap_err(), "delay");
+    // The wait is in the journal: a restart begins no new one, and ends none.
+    fleet.restart(0, |_| ());
+    fleet.admit(0, &[1, 2]).unwrap();
+    assert_eq!(fleet.prepare(0, std::slice::from_ref(&complete), &psbt).unwrap_err(), "delay");
+    fleet.now = fleet.now.plus_seconds(1);
+    assert!(fleet.sign([0, 1], std::slice::from_ref(&complete), &psbt).is_ok());
+    // A signer that hears of it only now waits by itself.
+    assert_eq!(fleet.prepare(2, &[complete], &psbt).unwrap_err(), "delay");
+}
+
+#[test]
+fn nothing_is_signed_outside_the_tiers_hours() {
+    // The story begins on Friday, 2027-01-15, at 08:00 UTC.
+    let mut fleet = Cores::decided(|charter| {
+        charter.tiers.truncate(1);
+        charter.tiers[0].hours = Some(policy::Hours {
+            days: [true, true, true, true, true, false, false],
+            from_minute: 480,
+            to_minute: 510,
+        });
+    });
+    let (small, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&small], 1_000);
+    let opening = fleet.now;
+    fleet.now = Moment::from_seconds(opening.seconds() + 1_799);
+    assert!(fleet.sign([0, 1], std::slice::from_ref(&honest), &psbt).is_ok());
+    fleet.now = fleet.now.plus_seconds(1);
+    assert_eq!(fleet.prepare(2, &[honest], &psbt).unwrap_err(), "hours");
+}
+
+#[test]
+fn t03_a_new_destination_needs_a_quorum_and_waits() {
+    let mut fleet = Cores::decided(|charter| {
+        charter.tiers.truncate(1);
+        charter.tiers[0].destinations = Destinations::AllowList;
+        charter.address_book_seconds = 1_800;
+    });
+    let (small, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&small], 1_000);
+    assert_eq!(fleet.prepare(0, std::slice::from_ref(&honest), &psbt).unwrap_err(), "destination");
+    let address = small.destination().unwrap();
+    let good = entry(&fleet, "entry-1", "alice", address);
+    assert_eq!(execute(&mut fleet, 0, &good, &["omar", "olga"]).unwrap_err(), "approvals-missing");
+    let unknown = entry(&fleet, "entry-2", "nobody", address);
+    assert_eq!(execute(&mut fleet, 0, &unknown, &["omar", "oona"]).unwrap_err(), "customer");
+    let elsewhere = entry(&fleet, "entry-3", "alice", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4");
+    assert_eq!(execute(&mut fleet, 0, &elsewhere, &["omar", "oona"]).unwrap_err(), "destination");
+    for position in [0, 1] {
+        execute(&mut fleet, position, &good, &["omar", "oona"]).unwrap();
+        assert_eq!(execute(&mut fleet, position, &good, &["omar", "oona"]).unwrap_err(), "executed");
+    }
+    fleet.now = fleet.now.plus_seconds(1_799);
+    assert_eq!(fleet.prepare(0, std::slice::from_ref(&honest), &psbt).unwrap_err(), "destination");
+    fleet.restart(0, |_| ());
+    fleet.admit(0, &[1, 2]).unwrap();
+    fleet.now = fleet.now.plus_seconds(1);
+    assert!(fleet.sign([0, 1], &[honest], &psbt).is_ok());
+}
+
+#[test]
+fn an_asset_can_be_frozen() {
+    let mut fleet = Cores::start();
+    let (small, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&small], 1_000);
+    let freeze = |latch: String| RequestBody::Freeze { latch, reason: "drill".to_owned() };
+    assert_eq!(code(fleet.ask(0, freeze("asset:nothing".to_owned()))).unwrap_err(), "latch");
+    let asset = types::Asset::Bitcoin(types::Network::Regtest);
+    assert_eq!(code(fleet.ask(0, freeze(format!("asset:{asset}")))), Ok(ReplyBody::Done));
+    assert_eq!(fleet.prepare(0, &[honest], &psbt).unwrap_err(), "frozen");
+}
