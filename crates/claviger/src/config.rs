@@ -33,10 +33,75 @@ pub struct Config {
     pub operator_listen: SocketAddr,
     /// Public keys that sign operators' requests. They show, and approve nothing.
     pub operators: Vec<OperatorKey>,
+    /// Who may sign in to the console, when and from where.
+    #[serde(default)]
+    pub console: ConsoleConfig,
+    /// Whom to tell of events.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookConfig>,
+    /// Key file that signs what webhooks are told; `claviger key new` makes one.
+    #[serde(default)]
+    pub webhook_key: Option<PathBuf>,
     /// How deposits are treated.
     pub deposits: DepositConfig,
     /// How withdrawals are treated.
     pub withdrawals: WithdrawalConfig,
+}
+
+/// The console's doors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleConfig {
+    /// How long a session lasts at most, in minutes.
+    pub session_minutes: u32,
+    /// After how many minutes without use it ends.
+    pub idle_minutes: u32,
+    /// How long a link to enrol a passkey can be used, in minutes.
+    pub invitation_minutes: u32,
+    /// Whether a proxy in front names the caller's address, as the last of `X-Forwarded-For`.
+    pub behind_proxy: bool,
+    /// What roles are bound to.
+    pub restrictions: Vec<Restriction>,
+}
+
+impl Default for ConsoleConfig {
+    fn default() -> ConsoleConfig {
+        ConsoleConfig {
+            session_minutes: 480,
+            idle_minutes: 30,
+            invitation_minutes: 60,
+            behind_proxy: false,
+            restrictions: vec![],
+        }
+    }
+}
+
+/// What a role is bound to. Somebody with several roles is bound to all that any of them is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restriction {
+    /// The role.
+    pub role: String,
+    /// Hours in UTC in the charter's spelling, such as `mon-tue-wed-thu-fri 08:00-18:00`; empty for always.
+    #[serde(default)]
+    pub hours: String,
+    /// Networks, such as `10.1.0.0/16`; empty for any.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// Whether only passkeys that cannot leave their device open a session.
+    #[serde(default)]
+    pub device_bound: bool,
+}
+
+/// Somebody who is told of events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// `https://HOST/PATH`.
+    pub url: String,
+    /// Whether the address may lie in a private network, and be plain HTTP: only for receivers of your own.
+    #[serde(default)]
+    pub private: bool,
 }
 
 /// A key of an operator.
@@ -127,6 +192,7 @@ impl Config {
         config.witness_nodes.iter_mut().for_each(|node| absolute(&mut node.cookie));
         absolute(&mut config.client_certificate);
         absolute(&mut config.client_key);
+        config.webhook_key.iter_mut().for_each(absolute);
         config.signers.iter_mut().for_each(|signer| absolute(&mut signer.certificate));
         if let Some(file) = config.database.strip_prefix("sqlite:") {
             config.database = format!("sqlite:{}", directory.join(file).display());

@@ -186,6 +186,15 @@ pub struct Hours {
     pub to_minute: u16,
 }
 
+impl std::str::FromStr for Hours {
+    type Err = CharterError;
+
+    /// Reads the charter's spelling, such as `mon-tue-fri 08:00-17:30`.
+    fn from_str(text: &str) -> Result<Hours, CharterError> {
+        json::read_hours(text)?.ok_or_else(|| CharterError::Form("hours are missing".to_owned()))
+    }
+}
+
 impl Hours {
     /// Whether a moment lies within.
     pub fn contain(&self, at: Moment) -> bool {
@@ -308,6 +317,9 @@ impl Charter {
         unique("signer", self.signers.iter().map(|signer| signer.id.as_str()))?;
         unique("wallet", self.wallets.iter().map(|wallet| wallet.id.as_str()))?;
         unique("tier", self.tiers.iter().map(|tier| tier.name.as_str()))?;
+        if self.signers.iter().any(|signer| signer.id.as_str() == types::EVERY_SIGNER) {
+            return wrong(format!("no signer is named \"{}\": that means every one", types::EVERY_SIGNER));
+        }
         unique("journal key", self.signers.iter().map(|signer| signer.journal_key))?;
         // One key in the hands of two names would let one person count twice.
         unique("operator key", self.operators.iter().flat_map(|operator| &operator.keys).map(|key| key_material(key)))?;

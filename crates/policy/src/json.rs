@@ -227,7 +227,7 @@ fn read_tier(value: Value) -> Result<Tier, CharterError> {
 }
 
 /// Hours are written `mon-tue-fri 08:00-17:30`, in UTC; an empty text means always.
-fn read_hours(text: &str) -> Result<Option<Hours>, CharterError> {
+pub(crate) fn read_hours(text: &str) -> Result<Option<Hours>, CharterError> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -23,6 +23,6 @@ pub use charter::{
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
 pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposure_max};
-pub use passkey::{PasskeyRefusal, verify as verify_passkey};
+pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
 pub use succession::{SuccessionError, verify_genesis, verify_succession};

@@ -42,6 +42,9 @@ pub enum PasskeyRefusal {
     /// The key may leave the device.
     #[error("the charter asks for a key that cannot leave its device, and this one can")]
     NotDeviceBound,
+    /// A new key of another kind.
+    #[error("the new key is not of ES256 (ECDSA over P-256 with SHA-256)")]
+    Algorithm,
     /// Forged.
     #[error("the signature is not this credential's")]
     Signature,
@@ -90,8 +93,14 @@ pub fn verify(
     let assertion = Assertion::read(text).ok_or(PasskeyRefusal::Form)?;
     let passkey = passkeys.iter().find(|passkey| passkey.credential == assertion.credential);
     let passkey = passkey.ok_or(PasskeyRefusal::UnknownCredential)?;
-    check_client(&assertion.client_data_json, digest, relying_party)?;
-    check_authenticator(&assertion.authenticator_data, relying_party, passkey)?;
+    check_client(&assertion.client_data_json, "webauthn.get", digest, relying_party)?;
+    let flags = check_authenticator(&assertion.authenticator_data, relying_party)?;
+    if flags & ATTESTED != 0 {
+        return Err(PasskeyRefusal::Form);
+    }
+    if passkey.device_bound && flags & BACKUP_ELIGIBLE != 0 {
+        return Err(PasskeyRefusal::NotDeviceBound);
+    }
     let mut signed = assertion.authenticator_data;
     signed.extend_from_slice(Digest::of(&[&assertion.client_data_json]).as_bytes());
     let key = VerifyingKey::from_sec1_bytes(&passkey.public_key).map_err(|_| PasskeyRefusal::Signature)?;
@@ -100,10 +109,10 @@ pub fn verify(
 }
 
 /// What the browser says: section 5.8.1 of the standard.
-fn check_client(json: &[u8], digest: &Digest, relying_party: &RelyingParty) -> Result<(), PasskeyRefusal> {
+fn check_client(json: &[u8], kind: &str, digest: &Digest, relying_party: &RelyingParty) -> Result<(), PasskeyRefusal> {
     let fields: Map<String, Value> = serde_json::from_slice(json).map_err(|_| PasskeyRefusal::Form)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-    if text("type") != "webauthn.get" {
+    if text("type") != kind {
         return Err(PasskeyRefusal::Type);
     }
     if text("challenge") != Base64UrlUnpadded::encode_string(digest.as_bytes()) {
@@ -117,17 +126,14 @@ fn check_client(json: &[u8], digest: &Digest, relying_party: &RelyingParty) -> R
     Ok(())
 }
 
-/// What the authenticator says: section 6.1 of the standard.
-fn check_authenticator(data: &[u8], relying_party: &RelyingParty, passkey: &Passkey) -> Result<(), PasskeyRefusal> {
+/// What the authenticator says: section 6.1 of the standard. Returns its flags.
+fn check_authenticator(data: &[u8], relying_party: &RelyingParty) -> Result<u8, PasskeyRefusal> {
     // Hash of the relying party's identifier, flags, counter; extensions may follow.
-    let (Some(hash), Some(flags), true) = (data.get(..32), data.get(32), data.len() >= 37) else {
+    let (Some(hash), Some(flags), true) = (data.get(..32), data.get(32).copied(), data.len() >= 37) else {
         return Err(PasskeyRefusal::Form);
     };
     if hash != Digest::of(&[relying_party.id.as_bytes()]).as_bytes() {
         return Err(PasskeyRefusal::RelyingParty);
-    }
-    if flags & ATTESTED != 0 {
-        return Err(PasskeyRefusal::Form);
     }
     if flags & PRESENT == 0 {
         return Err(PasskeyRefusal::NoPresence);
@@ -135,8 +141,48 @@ fn check_authenticator(data: &[u8], relying_party: &RelyingParty, passkey: &Pass
     if flags & VERIFIED == 0 {
         return Err(PasskeyRefusal::NoVerification);
     }
-    if passkey.device_bound && flags & BACKUP_ELIGIBLE != 0 {
-        return Err(PasskeyRefusal::NotDeviceBound);
+    Ok(flags)
+}
+
+/// An ES256 key as CTAP2 spells it (RFC 9053, one canonical form): what stands before x, and between x and y.
+const COSE_HEAD: [u8; 10] = [0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20];
+const COSE_BETWEEN: [u8; 3] = [0x22, 0x58, 0x20];
+
+/// Reads a new credential: section 7.1 of the standard, without attestation, since who may hold a key is for the charter to say.
+///
+/// `text` is a JSON object with `authenticator_data` and `client_data_json`, both base64url.
+pub fn verify_registration(
+    text: &str,
+    digest: &Digest,
+    relying_party: &RelyingParty,
+) -> Result<Passkey, PasskeyRefusal> {
+    let fields: Map<String, Value> = serde_json::from_str(text).map_err(|_| PasskeyRefusal::Form)?;
+    let bytes = |name: &str| {
+        let text = fields.get(name).and_then(Value::as_str).filter(|text| text.len() <= PART_MAX);
+        text.and_then(|text| Base64UrlUnpadded::decode_vec(text).ok()).ok_or(PasskeyRefusal::Form)
+    };
+    let data = bytes("authenticator_data")?;
+    check_client(&bytes("client_data_json")?, "webauthn.create", digest, relying_party)?;
+    let flags = check_authenticator(&data, relying_party)?;
+    if flags & ATTESTED == 0 {
+        return Err(PasskeyRefusal::Form);
     }
-    Ok(())
+    // After 37 bytes: the model (16), the length of the identifier (2), the identifier, the key.
+    let part = |from: usize, length: usize| data.get(from..from.saturating_add(length)).ok_or(PasskeyRefusal::Form);
+    let length = part(53, 2)?.iter().fold(0, |length, byte| length * 256 + usize::from(*byte));
+    let credential = part(55, length)?;
+    let key = 55 + length;
+    let (x, y) = (part(key + 10, 32)?, part(key + 45, 32)?);
+    if length == 0 || part(key, 10)? != COSE_HEAD || part(key + 42, 3)? != COSE_BETWEEN {
+        return Err(PasskeyRefusal::Algorithm);
+    }
+    let point = [&[0x04], x, y].concat();
+    let key = VerifyingKey::from_sec1_bytes(&point).map_err(|_| PasskeyRefusal::Algorithm)?;
+    let public_key =
+        <[u8; 33]>::try_from(key.to_encoded_point(true).as_bytes()).map_err(|_| PasskeyRefusal::Algorithm)?;
+    Ok(Passkey {
+        credential: Base64UrlUnpadded::encode_string(credential),
+        public_key,
+        device_bound: flags & BACKUP_ELIGIBLE == 0,
+    })
 }

@@ -85,12 +85,15 @@ pub struct Transfer {
     pub fee_max: Amount,
 }
 
+/// The name that stands for every signer in an instruction that opens a latch.
+pub const EVERY_SIGNER: &str = "all";
+
 /// Opening a latch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freeze {
     /// The operator who asks.
     pub requester: OperatorId,
-    /// The signer whose latch is opened.
+    /// The signer whose latch is opened, or [`EVERY_SIGNER`].
     pub signer: SignerId,
     /// The latch, by the name that the signer reports, such as `wallet:hot` or `clock`.
     pub latch: String,

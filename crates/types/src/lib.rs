@@ -20,7 +20,7 @@ pub use asset::{Asset, AssetError, Network};
 pub use canonical::{CanonicalError, CanonicalObject};
 pub use digest::{Digest, DigestError};
 pub use ids::{CustomerId, IdError, InstructionId, OperatorId, Party, SignerId, WalletId};
-pub use instruction::{Body, Freeze, Instruction, InstructionError, Payment, Transfer};
+pub use instruction::{Body, EVERY_SIGNER, Freeze, Instruction, InstructionError, Payment, Transfer};
 pub use moment::{Moment, MomentError};
 pub use sentence::{grouped, sentence};
 pub use words::words;

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use crate::{Body, Instruction};
+use crate::{Body, EVERY_SIGNER, Instruction};
 
 /// The text in groups of four characters, so that every one of them is read.
 pub fn grouped(text: &str) -> String {
@@ -43,8 +43,15 @@ pub fn sentence(instruction: &Instruction) -> String {
         ),
         Body::Unfreeze(freeze) => write!(
             text,
-            "Open the latch \"{}\" at signer {}, as operator {} asks, because: {}",
-            freeze.latch, freeze.signer, freeze.requester, freeze.reason
+            "Open the latch \"{}\" at {}, as operator {} asks, because: {}",
+            freeze.latch,
+            if freeze.signer.as_str() == EVERY_SIGNER {
+                "every signer".to_owned()
+            } else {
+                format!("signer {}", freeze.signer)
+            },
+            freeze.requester,
+            freeze.reason
         ),
         Body::AnchorRelease { requester, instruction, anchor } => write!(
             text,

@@ -3,21 +3,26 @@
 //! Reads can be replayed by whoever recorded them within minutes, to nobody's use but a reader's; everything that changes
 //! something carries an idempotency key, so that its replay is answered with what was done the first time.
 
+use std::net::{IpAddr, SocketAddr};
+
 use axum::body::to_bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{ConnectInfo, FromRequest, Request};
 use axum::http::HeaderMap;
-use policy::http_signature::{Parameters, Parts, verify};
+use axum::http::request::Parts;
+use policy::Action;
+use policy::http_signature::{Parameters, Parts as SignedParts, verify};
 use serde::de::DeserializeOwned;
 use types::{CustomerId, CustomerRequest, OperatorId, Party};
 
 use super::App;
 use super::limits::{BODY_MAX, LIFETIME_SECONDS_MAX, SKEW_SECONDS};
-use crate::custody::now;
+use crate::custody::{Visitor, now};
 use crate::problem::Problem;
 
 /// A request whose signature holds.
 pub struct Signed {
     party: Party,
+    visitor: Visitor,
     /// The request as it came.
     pub request: CustomerRequest,
 }
@@ -30,12 +35,31 @@ pub struct ByCustomer {
     pub request: CustomerRequest,
 }
 
-/// A request of an operator.
+/// A request of an operator whose grant holds, from where and when their roles may come.
 pub struct ByOperator {
     /// Who.
     pub operator: OperatorId,
     /// The request as it came.
     pub request: CustomerRequest,
+}
+
+impl ByOperator {
+    /// Lets an action through, or refuses it by the caller's roles.
+    pub async fn may(&self, app: &App, action: Action) -> Result<(), Problem> {
+        app.allow(&self.operator, action, now()).await
+    }
+}
+
+/// From where a request comes: the other end of the connection, or what the proxy in front says if the configuration trusts it.
+pub fn visitor(app: &App, head: &Parts) -> Visitor {
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let named = || text("x-forwarded-for")?.rsplit(',').next()?.trim().parse().ok();
+    let source = if app.config.console.behind_proxy { named() } else { peer };
+    let terminal: String =
+        text("user-agent").unwrap_or("unknown").chars().filter(|one| !one.is_control()).take(200).collect();
+    // Nobody's network: whoever is bound to one is refused.
+    Visitor { source: source.unwrap_or(IpAddr::from([0, 0, 0, 0])), terminal }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Result<String, Problem> {
@@ -52,6 +76,7 @@ impl FromRequest<App> for Signed {
 
     async fn from_request(request: Request, app: &App) -> Result<Signed, Problem> {
         let (head, body) = request.into_parts();
+        let visitor = visitor(app, &head);
         let body = to_bytes(body, BODY_MAX).await.map_err(|_| {
             Problem::new(413, "body-too-large", format!("a request's body has at most {BODY_MAX} bytes"))
         })?;
@@ -73,7 +98,7 @@ impl FromRequest<App> for Signed {
                 "send an Idempotency-Key with everything that changes something",
             ));
         }
-        Ok(Signed { party, request })
+        Ok(Signed { party, visitor, request })
     }
 }
 
@@ -87,7 +112,7 @@ async fn authenticate(app: &App, request: &CustomerRequest) -> Result<Party, Pro
     let party = app.store.api_key(&parameters.key_id).await?.ok_or_else(unknown)?;
     let mut key = [0; 32];
     hex::decode_to_slice(&parameters.key_id, &mut key).map_err(|_| unknown())?;
-    let parts = Parts {
+    let parts = SignedParts {
         method: &request.method,
         path: &request.path,
         content_digest: &request.content_digest,
@@ -113,7 +138,7 @@ impl FromRequest<App> for ByCustomer {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<ByCustomer, Problem> {
-        let Signed { party, request } = Signed::from_request(request, app).await?;
+        let Signed { party, request, .. } = Signed::from_request(request, app).await?;
         match party {
             Party::Customer(customer) => Ok(ByCustomer { customer, request }),
             Party::Operator(_) => Err(elsewhere("customers")),
@@ -125,9 +150,14 @@ impl FromRequest<App> for ByOperator {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<ByOperator, Problem> {
-        let Signed { party, request } = Signed::from_request(request, app).await?;
+        let Signed { party, visitor, request } = Signed::from_request(request, app).await?;
         match party {
-            Party::Operator(operator) => Ok(ByOperator { operator, request }),
+            Party::Operator(operator) => {
+                app.allow(&operator, Action::Read, now()).await?;
+                let known = app.operator(operator.as_str(), now())?;
+                app.check_restrictions(known, visitor.source, None, now())?;
+                Ok(ByOperator { operator, request })
+            }
             Party::Customer(_) => Err(elsewhere("operators")),
         }
     }

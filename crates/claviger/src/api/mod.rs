@@ -9,6 +9,7 @@ mod docs;
 mod health;
 mod limits;
 mod operator;
+mod people;
 mod respond;
 mod signing;
 
@@ -52,5 +53,6 @@ async fn serve(listener: TcpListener, router: Router, app: App, mut stop: watch:
         // An error means that the sender is gone: as good as a stop.
         let _ = stop.wait_for(|stop| *stop).await;
     };
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(ended).await.map_err(|error| error.to_string())
 }

@@ -3,6 +3,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Json, Router};
+use policy::Action;
 use serde::{Deserialize, Serialize};
 use store::{PaymentRow, TransactionState};
 use types::{Instruction, sentence, words};
@@ -16,7 +17,7 @@ use super::answers::{
 };
 use super::auth::{ByOperator, body};
 use super::respond::ProblemBody;
-use super::signing;
+use super::{people, signing};
 use crate::custody::{FLOAT, TransferBody, now};
 use crate::problem::Problem;
 
@@ -48,6 +49,15 @@ pub fn router(app: App) -> Router {
         .routes(routes!(signing::freeze))
         .routes(routes!(signing::execute))
         .routes(routes!(signing::charter, signing::adopt))
+        .routes(routes!(people::operators))
+        .routes(routes!(people::invite))
+        .routes(routes!(people::lost))
+        .routes(routes!(people::propose, people::proposals))
+        .routes(routes!(people::proposal))
+        .routes(routes!(people::approve))
+        .routes(routes!(people::carry_out))
+        .routes(routes!(people::withdraw))
+        .routes(routes!(people::explain))
         .routes(routes!(alarms))
         .routes(routes!(put_away))
         .routes(routes!(audit))
@@ -73,6 +83,7 @@ async fn float_address(
     State(app): State<App>,
     caller: ByOperator,
 ) -> Result<(StatusCode, Json<AddressAnswer>), Problem> {
+    caller.may(&app, Action::RequestTransfer).await?;
     super::customer::give_address(&app, FLOAT, &format!("float, for operator {}", caller.operator), &caller.request)
         .await
 }
@@ -107,6 +118,7 @@ async fn release(
     Path(id): Path<String>,
     caller: ByOperator,
 ) -> Result<Json<DepositAnswer>, Problem> {
+    caller.may(&app, Action::TendPayments).await?;
     let wanted: ReleaseBody = body(&caller.request)?;
     let actor = format!("operator:{}", caller.operator);
     let row = app.release_deposit(&id, &wanted.owner, &actor, now()).await?;
@@ -144,6 +156,7 @@ async fn transfers(
     responses((status = 201, body = PaymentAnswer), (status = 200, description = "Asked for before", body = PaymentAnswer),
               (status = 409, body = ProblemBody), (status = 422, body = ProblemBody)))]
 async fn transfer(State(app): State<App>, caller: ByOperator) -> Result<(StatusCode, Json<PaymentAnswer>), Problem> {
+    caller.may(&app, Action::RequestTransfer).await?;
     let wanted: TransferBody = body(&caller.request)?;
     let asked = app.request_transfer(&caller.operator, &caller.request.idempotency_key, &wanted, now()).await?;
     let status = if asked.again { StatusCode::OK } else { StatusCode::CREATED };
@@ -218,6 +231,7 @@ async fn cancel(
     Path(id): Path<String>,
     caller: ByOperator,
 ) -> Result<Json<PaymentAnswer>, Problem> {
+    caller.may(&app, Action::TendPayments).await?;
     let row = app.store.payment(&id).await?.ok_or_else(|| Problem::not_found("payment"))?;
     let row = app.cancel(row, &format!("operator:{}", caller.operator), now()).await?;
     Ok(Json(PaymentAnswer::new(row, app.asset, None)))
@@ -227,6 +241,7 @@ async fn cancel(
 #[utoipa::path(post, path = "/v1/transactions/{txid}/bump", params(("txid" = String, Path), ("Idempotency-Key" = String, Header)),
     responses((status = 202), (status = 409, body = ProblemBody)))]
 async fn bump(State(app): State<App>, Path(txid): Path<String>, caller: ByOperator) -> Result<StatusCode, Problem> {
+    caller.may(&app, Action::TendPayments).await?;
     app.bump_now(&txid, &format!("operator:{}", caller.operator)).await.map(|()| StatusCode::ACCEPTED)
 }
 
@@ -330,6 +345,7 @@ pub struct AlarmBody {
 #[utoipa::path(post, path = "/v1/alarms/put-away", request_body = AlarmBody, params(("Idempotency-Key" = String, Header)),
     responses((status = 204), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody)))]
 async fn put_away(State(app): State<App>, caller: ByOperator) -> Result<StatusCode, Problem> {
+    caller.may(&app, Action::TendPayments).await?;
     let alarm: AlarmBody = body(&caller.request)?;
     let actor = format!("operator:{}", caller.operator);
     app.put_away(&alarm.code, &alarm.subject, &actor, now()).await.map(|()| StatusCode::NO_CONTENT)

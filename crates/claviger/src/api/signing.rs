@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use policy::Action;
 use serde::{Deserialize, Serialize};
 use signer_wire::{ReplyBody, RequestBody};
 use types::{Instruction, sentence};
@@ -17,87 +18,89 @@ use crate::problem::Problem;
 /// A signer as it answers now.
 #[derive(Serialize, ToSchema)]
 pub struct SignerAnswer {
-    signer: String,
-    address: String,
+    pub signer: String,
+    pub address: String,
     /// Whether it answers.
-    up: bool,
+    pub up: bool,
     /// What stands in the way, if anything.
-    error: Option<String>,
+    pub error: Option<String>,
     /// Latches that are closed.
-    latches: Vec<String>,
+    pub latches: Vec<String>,
     /// Version of the charter that it holds.
-    charter: Option<u64>,
+    pub charter: Option<u64>,
     /// Records in its journal.
-    journal: Option<u64>,
+    pub journal: Option<u64>,
     /// Limits with what is used of them.
-    limits: Vec<LimitAnswer>,
+    pub limits: Vec<LimitAnswer>,
 }
 
 /// A limit.
 #[derive(Serialize, ToSchema)]
 pub struct LimitAnswer {
-    wallet: String,
+    pub wallet: String,
     /// Empty for all tiers together.
-    tier: String,
-    seconds: u64,
+    pub tier: String,
+    pub seconds: u64,
     /// Base units.
-    amount_max: String,
-    used: String,
+    pub amount_max: String,
+    pub used: String,
     /// What all signers together can let through at most, whoever owns the server.
-    exposure_max: String,
+    pub exposure_max: String,
 }
 
 /// Signers, their latches and their limits, asked now.
 #[utoipa::path(get, path = "/v1/signers", responses((status = 200, body = List<SignerAnswer>)))]
 pub async fn signers(State(app): State<App>, _caller: ByOperator) -> Json<List<SignerAnswer>> {
-    let items = blocking(|| {
-        let mut clients = app.signers();
-        let ask = |(client, config): (&mut signer_client::SignerClient, &crate::config::SignerConfig)| {
-            let mut answer = SignerAnswer {
-                signer: config.id.clone(),
-                address: config.address.to_string(),
-                up: false,
-                error: None,
-                latches: vec![],
-                charter: None,
-                journal: None,
-                limits: vec![],
-            };
-            match client.call(RequestBody::Hello) {
-                Ok(ReplyBody::Hello { charter, head, latches, .. }) => {
-                    answer.up = true;
-                    answer.latches = latches;
-                    answer.charter = Some(charter);
-                    answer.journal = Some(head.seq);
-                }
-                Ok(_) => answer.error = Some("it answered something else".to_owned()),
-                Err(error) => answer.error = Some(crate::custody::explain(error)),
-            }
-            if let Ok(ReplyBody::Exposure(limits)) = client.call(RequestBody::Exposure) {
-                answer.limits = limits
-                    .into_iter()
-                    .map(|limit| LimitAnswer {
-                        wallet: limit.wallet,
-                        tier: limit.tier,
-                        seconds: limit.seconds,
-                        amount_max: limit.amount_max,
-                        used: limit.used,
-                        exposure_max: limit.exposure_max,
-                    })
-                    .collect();
-            }
-            answer
+    Json(List { items: blocking(|| ask_signers(&app)), next: None })
+}
+
+/// What every signer answers now.
+pub fn ask_signers(app: &App) -> Vec<SignerAnswer> {
+    let mut clients = app.signers();
+    let ask = |(client, config): (&mut signer_client::SignerClient, &crate::config::SignerConfig)| {
+        let mut answer = SignerAnswer {
+            signer: config.id.clone(),
+            address: config.address.to_string(),
+            up: false,
+            error: None,
+            latches: vec![],
+            charter: None,
+            journal: None,
+            limits: vec![],
         };
-        clients.iter_mut().zip(&app.config.signers).map(ask).collect()
-    });
-    Json(List { items, next: None })
+        match client.call(RequestBody::Hello) {
+            Ok(ReplyBody::Hello { charter, head, latches, .. }) => {
+                answer.up = true;
+                answer.latches = latches;
+                answer.charter = Some(charter);
+                answer.journal = Some(head.seq);
+            }
+            Ok(_) => answer.error = Some("it answered something else".to_owned()),
+            Err(error) => answer.error = Some(crate::custody::explain(error)),
+        }
+        if let Ok(ReplyBody::Exposure(limits)) = client.call(RequestBody::Exposure) {
+            answer.limits = limits
+                .into_iter()
+                .map(|limit| LimitAnswer {
+                    wallet: limit.wallet,
+                    tier: limit.tier,
+                    seconds: limit.seconds,
+                    amount_max: limit.amount_max,
+                    used: limit.used,
+                    exposure_max: limit.exposure_max,
+                })
+                .collect();
+        }
+        answer
+    };
+    clients.iter_mut().zip(&app.config.signers).map(ask).collect()
 }
 
 /// A latch to close.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FreezeBody {
-    /// `all`, `wallet:NAME` or `customer:NAME`.
+    /// `all`, `wallet:NAME`, `asset:NAME` or `customer:NAME`.
     pub latch: String,
     /// Why, in words.
     pub reason: String,
@@ -116,20 +119,10 @@ pub struct FreezeAnswer {
 #[utoipa::path(post, path = "/v1/freeze", request_body = FreezeBody, params(("Idempotency-Key" = String, Header)),
     responses((status = 200, body = FreezeAnswer), (status = 503, body = ProblemBody)))]
 pub async fn freeze(State(app): State<App>, caller: ByOperator) -> Result<Json<FreezeAnswer>, Problem> {
+    caller.may(&app, Action::Freeze).await?;
     let FreezeBody { latch, reason } = body(&caller.request)?;
-    let frozen = blocking(|| app.freeze(&latch, &reason));
-    let answer = FreezeAnswer { frozen: frozen.at, failed: frozen.failed };
-    let actor = format!("operator:{}", caller.operator);
-    let detail = format!("{reason}; at {}; not at: {}", answer.frozen.join(", "), answer.failed.join("; "));
-    // The latches are closed, whether or not it can be written down here: signers' own journals have it.
-    let _ = app.store.commit(store::Move::new(now()).audit(&actor, "signers.frozen", &latch, detail)).await;
-    if answer.frozen.is_empty() {
-        return Err(Problem::unavailable(
-            "signers",
-            format!("no signer has closed the latch: {}", answer.failed.join("; ")),
-        ));
-    }
-    Ok(Json(answer))
+    let frozen = app.freeze_by(&caller.operator, &latch, &reason, now()).await?;
+    Ok(Json(FreezeAnswer { frozen: frozen.at, failed: frozen.failed }))
 }
 
 /// An instruction that moves no coins, with everything that was said for it.
@@ -156,10 +149,12 @@ pub struct OperatorApproval {
 #[utoipa::path(post, path = "/v1/instructions", request_body = ExecuteBody, params(("Idempotency-Key" = String, Header)),
     responses((status = 200, body = ExecuteAnswer), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody)))]
 pub async fn execute(State(app): State<App>, caller: ByOperator) -> Result<Json<ExecuteAnswer>, Problem> {
+    caller.may(&app, Action::CarryOut).await?;
     let wanted: ExecuteBody = body(&caller.request)?;
     let instruction = Instruction::from_canonical(wanted.instruction.as_bytes())
         .map_err(|error| Problem::invalid("instruction", error.to_string()))?;
     let only = match &instruction.body {
+        types::Body::Unfreeze(freeze) if freeze.signer.as_str() == types::EVERY_SIGNER => None,
         types::Body::Unfreeze(freeze) => Some(freeze.signer.to_string()),
         types::Body::AnchorRelease { .. } | types::Body::AddressEntry { .. } => None,
         _ => {
@@ -246,6 +241,7 @@ pub struct CharterAnswer {
     responses((status = 200, body = CharterAnswer), (status = 403, body = ProblemBody), (status = 409, body = ProblemBody),
               (status = 422, body = ProblemBody), (status = 503, body = ProblemBody)))]
 pub async fn adopt(State(app): State<App>, caller: ByOperator) -> Result<Json<CharterAnswer>, Problem> {
+    caller.may(&app, Action::CarryOut).await?;
     let wanted: CharterBody = body(&caller.request)?;
     let approval = |approval: &OperatorApproval| {
         let operator = approval.operator.parse();

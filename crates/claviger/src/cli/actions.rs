@@ -31,7 +31,7 @@ pub fn approve(
     }
     let armoured = match (key, signature) {
         (_, Some(path)) => read(&path)?,
-        (Some(key), None) => ssh_sign(&key, &digest)?,
+        (Some(key), None) => ssh_sign(&key, "claviger-approval", &digest)?,
         (None, None) => return Err("name a key or a signature".to_owned()),
     };
     let path = format!("/v1/payments/{id}/approvals");
@@ -84,9 +84,9 @@ pub fn execute(client: &Client, printer: &Printer, path: &Path, approvals: &[Str
 }
 
 /// Stock `ssh-keygen` signs the digest's text and a line feed.
-pub fn ssh_sign(key: &Path, digest: &str) -> Outcome<String> {
+pub fn ssh_sign(key: &Path, namespace: &str, digest: &str) -> Outcome<String> {
     let mut child = Command::new("ssh-keygen")
-        .args(["-q", "-Y", "sign", "-n", "claviger-approval", "-f"])
+        .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
         .arg(key)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

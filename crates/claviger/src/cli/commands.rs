@@ -9,6 +9,7 @@ use types::Amount;
 
 use super::actions::{approve, audit, execute, read, signatures, unfreeze};
 use super::client::{ApiKey, Client};
+use super::people::PeopleRequest;
 use super::printer::Printer;
 use super::show::Column;
 use crate::Outcome;
@@ -131,7 +132,7 @@ pub enum Request {
     Signers,
     /// Stop signing at once (operators).
     Freeze {
-        /// `all`, `wallet:NAME` or `customer:NAME`.
+        /// `all`, `wallet:NAME`, `asset:NAME` or `customer:NAME`.
         latch: String,
         /// Why.
         reason: String,
@@ -194,6 +195,9 @@ pub enum Request {
     Events(Page),
     /// Whether a quorum of signers can sign, and the node and the books answer.
     Ready,
+    /// What people decide together.
+    #[command(flatten)]
+    People(PeopleRequest),
 }
 
 /// Which part of a list.
@@ -387,6 +391,7 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
             printer.one(&answer.body, &columns)?;
             if answer.status == 200 { Ok(()) } else { Err("not ready".to_owned()) }
         }
+        Request::People(request) => super::people::run(client, printer, request),
         _ => Err("this is not an operator's request".to_owned()),
     }
 }
@@ -399,6 +404,6 @@ fn asset(client: &Client) -> Outcome<(String, u8)> {
     Ok((name, decimals.ok_or("the asset has no decimals")?))
 }
 
-fn base_units(text: &str, decimals: u8) -> Outcome<String> {
+pub fn base_units(text: &str, decimals: u8) -> Outcome<String> {
     Amount::from_decimal(text, decimals).map(|amount| amount.to_string()).map_err(|error| format!("{text}: {error}"))
 }

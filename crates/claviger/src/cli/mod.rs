@@ -3,6 +3,7 @@
 mod actions;
 mod client;
 mod commands;
+mod people;
 mod printer;
 mod show;
 

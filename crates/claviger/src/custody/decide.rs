@@ -2,7 +2,7 @@
 
 use ledger::{Kind, Transfer, TransferId};
 use orders::PaymentState;
-use policy::{Decision, Outcome, Question, Spent, count_approvals, decide, verify_customer_request};
+use policy::{Decision, Outcome, Question, count_approvals, decide, verify_customer_request};
 use store::{Event, Move, PaymentRow, Posting};
 use types::{Amount, Approval, Evidence, Instruction, Moment};
 
@@ -61,26 +61,8 @@ impl Custody {
             .customer_request
             .as_ref()
             .is_some_and(|request| verify_customer_request(&self.charter, &instruction, request).is_ok());
-        let longest = self
-            .charter
-            .tiers
-            .iter()
-            .flat_map(|tier| &tier.windows)
-            .chain(self.charter.totals.iter().map(|total| &total.window));
-        let longest = longest.map(|window| window.seconds).max().unwrap_or(0);
-        let since = now.plus_seconds(-i64::try_from(longest).unwrap_or(i64::MAX));
         let fee = instruction.fee_max().unwrap_or(Amount::ZERO);
-        let counts = self.store.payments_counted(&payment.wallet, since).await?.into_iter();
-        let spent: Vec<Spent> = counts
-            .filter(|other| other.id != payment.id)
-            .map(|other| Spent {
-                at: other.updated,
-                wallet: other.wallet,
-                tier: other.tier,
-                // What signers count at most.
-                amount: other.amount.checked_add(fee).unwrap_or(Amount::MAX),
-            })
-            .collect();
+        let spent = self.spent(&payment.wallet, &payment.id, fee, now).await?;
         Ok(decide(&Question {
             charter: &self.charter,
             instruction: &instruction,

@@ -3,6 +3,7 @@
 //! Everything here can be repeated after a crash: a step reads what is stored, acts, and stores the next state in one
 //! commit. Nothing here is trusted by signers.
 
+mod access;
 mod addresses;
 mod blocks;
 mod broadcast;
@@ -10,8 +11,10 @@ mod charter;
 mod decide;
 mod deposits;
 mod draft;
+mod explain;
 mod generate;
 mod mempool;
+mod proposals;
 mod reconcile;
 mod requests;
 mod settle;
@@ -37,7 +40,10 @@ use types::{Asset, Digest, Moment, WalletId};
 use crate::Outcome;
 use crate::config::Config;
 
+pub use access::{Invitation, Visitor};
 pub use charter::Adoption;
+pub use explain::{Explanation, WhatIf};
+pub use proposals::{Proposal, Standing};
 pub use reconcile::WalletPosition;
 pub use requests::{TransferBody, WithdrawalBody};
 pub use worker::work;
@@ -86,6 +92,8 @@ pub struct Custody {
     index: Mutex<AddressIndex>,
     /// When signers are asked again about a transaction, and how often they were in vain. Forgotten by a restart.
     patience: Mutex<HashMap<String, (Instant, u32)>>,
+    /// Challenges that were given out for signing in, with the end of each. Forgotten by a restart.
+    challenges: Mutex<HashMap<Digest, Moment>>,
     wake: Notify,
     reload: Notify,
 }
@@ -124,6 +132,7 @@ impl Custody {
             let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network);
             wallets.insert(wallet.id.clone(), descriptor.map_err(|error| format!("wallet {}: {error}", wallet.id))?);
         }
+        access::check_restrictions(&config.console.restrictions)?;
         let signers = connect_signers(&config)?;
         let store = Store::open(&config.database).await.map_err(explain)?;
         // Whoever wrote into the books while nobody looked is found out before anything is paid by them.
@@ -143,11 +152,13 @@ impl Custody {
             signers: Mutex::new(signers),
             index: Mutex::default(),
             patience: Mutex::default(),
+            challenges: Mutex::default(),
             wake: Notify::new(),
             reload: Notify::new(),
         };
         custody.prepare().await.map_err(explain)?;
         custody.load_index().await.map_err(explain)?;
+        custody.close_overtaken(now()).await.map_err(explain)?;
         Ok(custody)
     }
 
@@ -221,6 +232,10 @@ impl Custody {
 
     fn patience(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, u32)>> {
         self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn challenges(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Moment>> {
+        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn index(&self) -> std::sync::MutexGuard<'_, AddressIndex> {

@@ -4,7 +4,7 @@
 use chains::bitcoin::parse_address;
 use ledger::{Kind, Transfer as Posted};
 use orders::PaymentState;
-use policy::{Outcome, count_approvals, verify_customer_request, withdrawal_id};
+use policy::{Action, Outcome, count_approvals, verify_customer_request, withdrawal_id};
 use serde::Deserialize;
 use store::{ApprovalRow, CommitError, Event, Move, PaymentRow, Posting};
 use types::{
@@ -298,7 +298,9 @@ impl Custody {
         signature: &str,
         now: Moment,
     ) -> Result<PaymentRow, Problem> {
+        self.allow(operator, Action::Approve, now).await?;
         let payment = self.store.payment(id).await?.ok_or_else(|| Problem::not_found("payment"))?;
+        self.check_revoked(signature).await?;
         let open = [PaymentState::Held, PaymentState::Screened, PaymentState::AwaitingApproval, PaymentState::Approved];
         if !open.contains(&payment.state) {
             return Err(Problem::new(

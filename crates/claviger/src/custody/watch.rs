@@ -1,8 +1,10 @@
 //! The watch: coins of ours that move without a record of ours stop everything, at once and without asking anyone.
 
+use policy::Action;
+use signer_client::SignerClient;
 use signer_wire::RequestBody;
-use store::{Move, Statement};
-use types::Moment;
+use store::{Event, Move, Statement};
+use types::{Moment, OperatorId};
 
 use super::{Custody, StepError, blocking, now};
 use crate::problem::Problem;
@@ -24,16 +26,56 @@ pub struct Frozen {
 }
 
 impl Custody {
-    /// Closes a latch at every signer that answers.
+    /// Closes a latch at every signer that answers: all at once, over connections of their own, so that neither a signing under way
+    /// nor a signer that is away holds it up.
     pub fn freeze(&self, latch: &str, reason: &str) -> Frozen {
+        let mut clients = match super::connect_signers(&self.config) {
+            Ok(clients) => clients,
+            Err(error) => return Frozen { at: vec![], failed: vec![error] },
+        };
+        let question = RequestBody::Freeze { latch: latch.to_owned(), reason: reason.to_owned() };
+        let ask = |client: &mut SignerClient| client.call(question.clone()).map(|_| ()).map_err(super::explain);
+        let answers: Vec<Result<(), String>> = std::thread::scope(|scope| {
+            let ask = &ask;
+            let asked: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || ask(client))).collect();
+            let gone = |_| Err("the question was not asked".to_owned());
+            asked.into_iter().map(|answer| answer.join().unwrap_or_else(gone)).collect()
+        });
         let mut frozen = Frozen::default();
-        for (client, config) in self.signers().iter_mut().zip(&self.config.signers) {
-            match client.call(RequestBody::Freeze { latch: latch.to_owned(), reason: reason.to_owned() }) {
-                Ok(_) => frozen.at.push(config.id.clone()),
-                Err(error) => frozen.failed.push(format!("{}: {}", config.id, super::explain(error))),
+        for (answer, config) in answers.into_iter().zip(&self.config.signers) {
+            match answer {
+                Ok(()) => frozen.at.push(config.id.clone()),
+                Err(error) => frozen.failed.push(format!("{}: {error}", config.id)),
             }
         }
         frozen
+    }
+
+    /// One person freezes; it is written down with their name.
+    pub async fn freeze_by(
+        &self,
+        operator: &OperatorId,
+        latch: &str,
+        reason: &str,
+        now: Moment,
+    ) -> Result<Frozen, Problem> {
+        self.allow(operator, Action::Freeze, now).await?;
+        let frozen = blocking(|| self.freeze(latch, reason));
+        let actor = format!("operator:{operator}");
+        let detail = format!("{reason}; at {}; not at: {}", frozen.at.join(", "), frozen.failed.join("; "));
+        // The latches are closed, whether or not it can be written down here: signers' own journals have it.
+        let mut step = Move::new(now).audit(&actor, "signers.frozen", latch, detail);
+        step.events.push(Event {
+            kind: "signers.frozen".to_owned(),
+            subject: latch.to_owned(),
+            body: serde_json::json!({"at": frozen.at, "reason": reason, "by": actor}).to_string(),
+        });
+        let _ = self.store.commit(step).await;
+        if frozen.at.is_empty() {
+            let words = frozen.failed.join("; ");
+            return Err(Problem::unavailable("signers", format!("no signer has closed the latch: {words}")));
+        }
+        Ok(frozen)
     }
 
     /// Freezes every signer for each spend that no record explains. Repeated until all of them have closed the latch; done once,

@@ -9,7 +9,7 @@ mod terminal;
 mod tour;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use node::regtest::Bitcoind;
@@ -21,9 +21,11 @@ use types::{Amount, Asset, Digest, Network};
 
 use crate::Outcome;
 use crate::cli::Client;
-use crate::config::{Config, ConfirmationRule, DepositConfig, NodeConfig, OperatorKey, SignerConfig, WithdrawalConfig};
+use crate::config::{
+    Config, ConfirmationRule, ConsoleConfig, DepositConfig, NodeConfig, OperatorKey, SignerConfig, WithdrawalConfig,
+};
 use fleet::Enrolment;
-use people::CUSTOMERS;
+use people::{ADMINISTRATOR, CUSTOMERS};
 
 pub use fleet::Fleet;
 pub use people::People;
@@ -89,6 +91,10 @@ impl House {
             terminal::step("keys of two operators and two customers", || People::create(&directory.join("people")))?;
         let enrolments = terminal::step("seeds and certificates of three signers", || fleet::init(directory))?;
         let mut charter = charter(&people, &enrolments)?;
+        let operator_listen = free_address()?;
+        // Browsers take passkeys for localhost without TLS.
+        let origin = format!("http://localhost:{}", operator_listen.port());
+        charter.relying_party = RelyingParty { id: "localhost".to_owned(), origin };
         decide(&mut charter);
         let fleet = terminal::step("charter, signed by both operators and adopted by every signer", || {
             charter.check().map_err(|error| error.to_string())?;
@@ -96,6 +102,7 @@ impl House {
             Fleet::start(directory, enrolments, &charter, &approvals)
         })?;
         let mut config = config(directory, &node, &fleet, &people)?;
+        config.operator_listen = operator_listen;
         change(&mut config);
         let service =
             terminal::step("the online system: books, pipelines, interfaces", || Service::start(directory, &config))?;
@@ -172,10 +179,16 @@ impl House {
     }
 }
 
+/// A port of the loopback address that is free now. The charter has to name the console's before the system starts.
+fn free_address() -> Outcome<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map_err(|error| error.to_string())
+}
+
 fn config(directory: &Path, node: &Bitcoind, fleet: &Fleet, people: &People) -> Outcome<Config> {
-    let operators = people.operators().map(|(name, _, _)| {
-        Ok(OperatorKey { operator: name.to_owned(), key: hex::encode(people.key(name)?.public()) })
-    });
+    let names = people.operators().map(|(name, _, _)| name).chain([ADMINISTRATOR.0]);
+    let operators =
+        names.map(|name| Ok(OperatorKey { operator: name.to_owned(), key: hex::encode(people.key(name)?.public()) }));
     let signers = fleet.addresses().map(|(name, address)| SignerConfig {
         id: name.to_owned(),
         address,
@@ -193,6 +206,9 @@ fn config(directory: &Path, node: &Bitcoind, fleet: &Fleet, people: &People) -> 
         customer_listen: loopback,
         operator_listen: loopback,
         operators: operators.collect::<Outcome<_>>()?,
+        console: ConsoleConfig::default(),
+        webhooks: vec![],
+        webhook_key: None,
         deposits: DepositConfig {
             confirmations: vec![
                 ConfirmationRule { sats_max: 100_000_000, confirmations: 2 },
@@ -239,18 +255,23 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
             hours: None,
         })
     };
-    let operators = people.operators().map(|(name, organisation, key)| {
+    let operator = |name: &str, organisation: &str, roles, keys| {
         Ok(Operator {
             id: name.parse().map_err(|error| format!("{name}: {error}"))?,
             name: name.to_owned(),
             organisation: organisation.to_owned(),
-            roles: vec![Role::Approver, Role::Requester],
+            roles,
             expires: None,
             review: None,
-            keys: vec![key.to_owned()],
+            keys,
             passkeys: vec![],
         })
-    });
+    };
+    let deciding = |(name, organisation, key): (&str, &str, &str)| {
+        operator(name, organisation, vec![Role::Approver, Role::Requester], vec![key.to_owned()])
+    };
+    let administering = operator(ADMINISTRATOR.0, ADMINISTRATOR.1, vec![Role::Administrator, Role::Auditor], vec![]);
+    let operators = people.operators().map(deciding).chain([administering]);
     let signers = enrolments.iter().map(|enrolment| {
         let key: Digest = enrolment.journal_key.parse().map_err(|_| "a journal key has no form".to_owned())?;
         let id = enrolment.signer.parse().map_err(|_| "a signer's name has no form".to_owned())?;

@@ -1,4 +1,4 @@
-//! Two operators with SSH keys and a customer with a request key, all of them played by this machine.
+//! Two approvers with SSH keys, an administrator, and customers with request keys, all of them played by this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use crate::Outcome;
 use crate::cli::ApiKey;
 
 const OPERATORS: [(&str, &str); 2] = [("olga", "Northbank"), ("omar", "Southtrust")];
+
+/// Who lets people in, and neither asks for coins to move nor approves it.
+pub const ADMINISTRATOR: (&str, &str) = ("ada", "Northbank");
 
 /// Customers of the house.
 pub const CUSTOMERS: [&str; 2] = ["alice", "bob"];
@@ -26,7 +29,7 @@ impl People {
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         let public = OPERATORS.iter().map(|(name, _)| keygen(directory, name)).collect::<Outcome<_>>()?;
         let people = People { directory: directory.to_owned(), public };
-        for name in OPERATORS.iter().map(|(name, _)| *name).chain(CUSTOMERS) {
+        for name in OPERATORS.iter().map(|(name, _)| *name).chain(CUSTOMERS).chain([ADMINISTRATOR.0]) {
             ApiKey::generate()?.write(&people.key_file(name))?;
         }
         Ok(people)

@@ -1,0 +1,508 @@
+//! What people decide that moves no coin: latches to open, destinations to enter, anchors to release, the next charter.
+//!
+//! Proposed by one, signed by a quorum, carried to the signers as soon as enough have signed. Signers count again.
+
+use policy::{Action, Charter, Counted, Quorum, Role, changes, count_approvals, verify_succession};
+use serde::{Deserialize, Serialize};
+use signer_wire::RequestBody;
+use store::{ApprovalRow, CommitError, Event, Move, ProposalRow, Statement};
+use types::{Approval, Body, Digest, Freeze, Instruction, Moment, OperatorId, sentence};
+
+use super::{Custody, StepError, blocking, explain};
+use crate::problem::Problem;
+
+/// What is proposed.
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Proposal {
+    /// Open a latch.
+    Unfreeze {
+        /// The signer, or `all`.
+        signer: String,
+        /// The latch.
+        latch: String,
+        /// Why it may be opened.
+        reason: String,
+    },
+    /// Let a destination into a customer's address book.
+    AddressEntry {
+        /// Whose.
+        customer: String,
+        /// The address.
+        address: String,
+    },
+    /// Let an instruction be signed without its anchor.
+    AnchorRelease {
+        /// The instruction.
+        instruction: String,
+        /// The anchor, TXID:VOUT.
+        anchor: String,
+    },
+    /// The next charter. Version and predecessor are filled in here; everything else is as it stands.
+    Charter {
+        /// The charter as JSON, spaces allowed.
+        charter: String,
+        /// Digest of the charter that was edited: another one meanwhile makes this a conflict.
+        base: String,
+    },
+}
+
+/// How far a proposal is.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its row.
+    pub row: ProposalRow,
+    /// The sentence that people read.
+    pub sentence: String,
+    /// What a charter changes.
+    pub changes: Vec<(String, String)>,
+    /// Who has signed validly.
+    pub people: Vec<String>,
+    /// What was handed in and does not count.
+    pub refused: Vec<String>,
+    /// What is needed.
+    pub quorum: Quorum,
+    /// What is missing, in words; empty when enough have signed.
+    pub missing: String,
+}
+
+/// How long an instruction that moves no coins can gather approvals, in seconds, unless the charter says less.
+const LIFETIME_SECONDS: u64 = 24 * 3_600;
+
+impl Custody {
+    /// Puts something before the people.
+    pub async fn propose(
+        &self,
+        operator: &OperatorId,
+        key: &str,
+        wanted: &Proposal,
+        now: Moment,
+    ) -> Result<ProposalRow, Problem> {
+        let action = if matches!(wanted, Proposal::Charter { .. }) {
+            Action::ProposeCharter
+        } else {
+            Action::ProposeInstruction
+        };
+        self.allow(operator, action, now).await?;
+        let name = Digest::of(&[b"claviger-proposal-id-v1\n", operator.as_str().as_bytes(), b"\n", key.as_bytes()]);
+        let id = format!("pr-{}", name.to_string().get(..16).unwrap_or_default());
+        if let Some(row) = self.store.proposal(&id).await? {
+            return Ok(row);
+        }
+        let (kind, text, digest, words) = match wanted {
+            Proposal::Charter { charter, base } => {
+                let next = self.next_charter(charter, base)?;
+                let text = String::from_utf8(next.to_bytes()).unwrap_or_default();
+                ("charter".to_owned(), text, next.digest(), format!("charter version {}", next.version))
+            }
+            other => {
+                let instruction = self.instruction_of(&id, operator, other, now)?;
+                let text = String::from_utf8(instruction.canonical()).unwrap_or_default();
+                (instruction.kind().to_owned(), text, instruction.digest(), sentence(&instruction))
+            }
+        };
+        let row = ProposalRow {
+            id,
+            kind,
+            text,
+            digest,
+            requester: format!("operator:{operator}"),
+            state: "open".to_owned(),
+            outcome: String::new(),
+            created: now,
+            updated: now,
+        };
+        let mut step = Move::new(now).run(row.insert()).audit(&row.requester, "proposal.made", &row.id, words);
+        step.events.push(event(&row));
+        match self.store.commit(step).await {
+            Ok(_) => Ok(row),
+            Err(CommitError::Constraint) => {
+                self.store.proposal(&row.id).await?.ok_or_else(|| CommitError::Stale.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn next_charter(&self, text: &str, base: &str) -> Result<Charter, Problem> {
+        let wrong = |error: String| Problem::invalid("charter", error);
+        if base != self.charter.digest().to_string() {
+            let detail =
+                format!("version {} is in force meanwhile; look at it and propose again", self.charter.version);
+            return Err(Problem::new(409, "charter-moved", detail));
+        }
+        let mut value: serde_json::Value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let fields = value.as_object_mut().ok_or_else(|| wrong("a charter is a JSON object".to_owned()))?;
+        fields.insert("version".to_owned(), self.charter.version.saturating_add(1).to_string().into());
+        fields.insert("previous".to_owned(), self.charter.digest().to_string().into());
+        let bytes = serde_json::to_vec(&value).map_err(|error| wrong(error.to_string()))?;
+        let next = Charter::from_bytes(&bytes).map_err(|error| wrong(error.to_string()))?;
+        if next.network != self.charter.network {
+            return Err(wrong("a charter cannot move to another network".to_owned()));
+        }
+        if changes(&self.charter, &next).iter().all(|(place, _)| place == "version" || place == "previous") {
+            return Err(Problem::invalid("nothing-changed", "this charter changes nothing"));
+        }
+        Ok(next)
+    }
+
+    fn instruction_of(
+        &self,
+        id: &str,
+        operator: &OperatorId,
+        wanted: &Proposal,
+        now: Moment,
+    ) -> Result<Instruction, Problem> {
+        let wrong = |field: &str, error: String| Problem::invalid("instruction", format!("{field}: {error}"));
+        let body = match wanted {
+            Proposal::Unfreeze { signer, latch, reason } => {
+                let known = signer == types::EVERY_SIGNER || self.config.signers.iter().any(|one| one.id == *signer);
+                if !known || latch.is_empty() || reason.is_empty() {
+                    return Err(wrong("unfreeze", "name a signer (or \"all\"), a latch and a reason".to_owned()));
+                }
+                Body::Unfreeze(Freeze {
+                    requester: operator.clone(),
+                    signer: signer.parse().map_err(|error: types::IdError| wrong("signer", error.to_string()))?,
+                    latch: latch.clone(),
+                    reason: reason.clone(),
+                })
+            }
+            Proposal::AddressEntry { customer, address } => {
+                let customer =
+                    customer.parse().map_err(|error: types::IdError| wrong("customer", error.to_string()))?;
+                if self.charter.customer(&customer).is_none() {
+                    return Err(wrong("customer", format!("the charter knows no customer {customer}")));
+                }
+                chains::bitcoin::parse_address(address, self.charter.network)
+                    .map_err(|error| wrong("address", error.to_string()))?;
+                Body::AddressEntry { requester: operator.clone(), customer, address: address.clone() }
+            }
+            Proposal::AnchorRelease { instruction, anchor } => Body::AnchorRelease {
+                requester: operator.clone(),
+                instruction: instruction
+                    .parse()
+                    .map_err(|error: types::IdError| wrong("instruction", error.to_string()))?,
+                anchor: anchor.clone(),
+            },
+            Proposal::Charter { .. } => return Err(wrong("kind", "a charter is no instruction".to_owned())),
+        };
+        let seconds = LIFETIME_SECONDS.min(self.charter.instruction_seconds_max);
+        let instruction = Instruction {
+            id: id.parse().map_err(|error: types::IdError| wrong("id", error.to_string()))?,
+            created: now.whole_seconds(),
+            expires: now.whole_seconds().plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)),
+            charter: self.charter.version,
+            body,
+        };
+        // What has no canonical form (a control character in a reason, say) is refused here, not at the signers.
+        Instruction::from_canonical(&instruction.canonical()).map_err(|error| wrong("instruction", error.to_string()))
+    }
+
+    /// How far a proposal is, counted anew.
+    pub async fn standing(&self, row: ProposalRow, now: Moment) -> Result<Standing, Problem> {
+        let mut approvals = Vec::new();
+        for row in self.store.approvals(&row.id).await? {
+            let operator = row.operator.parse().map_err(|_| Problem::new(500, "storage", "an approval by nobody"))?;
+            approvals.push(Approval { operator, signature: row.signature });
+        }
+        let broken = |error: String| Problem::new(500, "storage", error);
+        if row.kind == "charter" {
+            let next = Charter::from_bytes(row.text.as_bytes()).map_err(|error| broken(error.to_string()))?;
+            return Ok(self.charter_standing(row, &next, &approvals));
+        }
+        let instruction =
+            Instruction::from_canonical(row.text.as_bytes()).map_err(|error| broken(error.to_string()))?;
+        let counted = count_approvals(&self.charter, &instruction, &approvals, now);
+        let quorum = self.charter.release_quorum;
+        let missing = if instruction.charter != self.charter.version {
+            format!("made under charter version {}; propose it again", instruction.charter)
+        } else if instruction.expires <= now {
+            format!("it expired at {}; propose it again", instruction.expires)
+        } else {
+            missing(&counted, quorum)
+        };
+        Ok(Standing {
+            sentence: sentence(&instruction),
+            changes: vec![],
+            people: counted.people.iter().map(ToString::to_string).collect(),
+            refused: counted.refused.iter().map(|(who, why)| format!("{who}: {why}")).collect(),
+            quorum,
+            missing,
+            row,
+        })
+    }
+
+    fn charter_standing(&self, row: ProposalRow, next: &Charter, approvals: &[Approval]) -> Standing {
+        let quorum = self.charter.charter_quorum;
+        let mut counted = Counted::default();
+        for approval in approvals {
+            if self.signature_counts(next, approval)
+                && let Some(operator) = self.charter.operator(&approval.operator)
+            {
+                counted.people.push(operator.id.clone());
+                counted.organisations.insert(operator.organisation.clone());
+            }
+        }
+        let missing = match verify_succession(&self.charter, next, approvals) {
+            Ok(()) => String::new(),
+            Err(policy::SuccessionError::Quorum { .. }) => missing(&counted, quorum),
+            Err(other) => other.to_string(),
+        };
+        Standing {
+            sentence: format!(
+                "Put charter version {} in force, which changes {} of version {}.",
+                next.version,
+                if row.state == "open" { "the following" } else { "parts" },
+                next.version.saturating_sub(1)
+            ),
+            changes: if row.state == "open" { changes(&self.charter, next) } else { vec![] },
+            people: counted.people.iter().map(ToString::to_string).collect(),
+            refused: vec![],
+            quorum,
+            missing,
+            row,
+        }
+    }
+
+    /// Whether one signature on a charter holds.
+    fn signature_counts(&self, next: &Charter, approval: &Approval) -> bool {
+        let quorum = self.charter.charter_quorum;
+        match verify_succession(&self.charter, next, std::slice::from_ref(approval)) {
+            Ok(()) => quorum.people <= 1,
+            Err(policy::SuccessionError::Quorum { counted, .. }) => counted == 1,
+            Err(_) => false,
+        }
+    }
+
+    /// Takes a signature. With enough of them, it is carried out at once.
+    pub async fn approve_proposal(
+        &self,
+        id: &str,
+        operator: &OperatorId,
+        signature: &str,
+        now: Moment,
+    ) -> Result<ProposalRow, Problem> {
+        self.allow(operator, Action::Approve, now).await?;
+        let row = self.open_proposal(id).await?;
+        self.check_revoked(signature).await?;
+        let approval = Approval { operator: operator.clone(), signature: signature.to_owned() };
+        let refused = if row.kind == "charter" {
+            let next = Charter::from_bytes(row.text.as_bytes());
+            let counts = next.is_ok_and(|next| self.signature_counts(&next, &approval));
+            (!counts).then(|| {
+                "the signature is not over this charter, or the charter in force does not let you sign it".to_owned()
+            })
+        } else {
+            let instruction = Instruction::from_canonical(row.text.as_bytes())
+                .map_err(|error| Problem::new(500, "storage", error.to_string()))?;
+            let counted = count_approvals(&self.charter, &instruction, &[approval], now);
+            counted.refused.first().map(|(_, refusal)| refusal.to_string())
+        };
+        if let Some(reason) = refused {
+            return Err(Problem::new(403, "approval-refused", reason));
+        }
+        let approval = ApprovalRow { operator: operator.to_string(), signature: signature.to_owned(), created: now };
+        let step = Move::new(now).run(approval.insert(id)).audit(
+            &format!("operator:{operator}"),
+            "proposal.approved-by",
+            id,
+            "",
+        );
+        match self.store.commit(step).await {
+            // One person counts once, with whatever key.
+            Ok(_) | Err(CommitError::Constraint) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let standing = self.standing(row, now).await?;
+        if standing.missing.is_empty() {
+            self.carry_out(standing, operator, false, now).await
+        } else {
+            Ok(standing.row)
+        }
+    }
+
+    async fn open_proposal(&self, id: &str) -> Result<ProposalRow, Problem> {
+        let row = self.store.proposal(id).await?.ok_or_else(|| Problem::not_found("proposal"))?;
+        if row.state == "open" {
+            return Ok(row);
+        }
+        Err(Problem::new(409, "not-open", format!("this proposal is {}: {}", row.state, row.outcome)))
+    }
+
+    /// Carries what enough people have signed to the signers. Can be repeated while some of them are away.
+    pub async fn carry_out_proposal(
+        &self,
+        id: &str,
+        operator: &OperatorId,
+        force: bool,
+        now: Moment,
+    ) -> Result<ProposalRow, Problem> {
+        self.allow(operator, Action::CarryOut, now).await?;
+        let standing = self.standing(self.open_proposal(id).await?, now).await?;
+        if !standing.missing.is_empty() {
+            return Err(Problem::new(409, "approvals-missing", standing.missing));
+        }
+        self.carry_out(standing, operator, force, now).await
+    }
+
+    async fn carry_out(
+        &self,
+        standing: Standing,
+        operator: &OperatorId,
+        force: bool,
+        now: Moment,
+    ) -> Result<ProposalRow, Problem> {
+        let actor = format!("operator:{operator}");
+        let mut approvals = Vec::new();
+        for row in self.store.approvals(&standing.row.id).await? {
+            let operator = row.operator.parse().map_err(|_| Problem::new(500, "storage", "an approval by nobody"))?;
+            approvals.push(Approval { operator, signature: row.signature });
+        }
+        let mut row = ProposalRow { state: "done".to_owned(), updated: now, ..standing.row };
+        if row.kind == "charter" {
+            // Only those that count: the same bytes that signers will judge.
+            let adopted = self.adopt_charter(&row.text, &approvals, force, &actor, now).await?;
+            row.outcome = format!("in force at {}", adopted.signers.join(", "));
+            let mut step = Move::new(now).run(row.update()).audit(&actor, "proposal.done", &row.id, &*row.outcome);
+            step.events.push(event(&row));
+            // Done all the same: the next start finds the charter in force and says so.
+            let _ = self.store.commit(step).await;
+            return Ok(row);
+        }
+        let instruction = Instruction::from_canonical(row.text.as_bytes())
+            .map_err(|error| Problem::new(500, "storage", error.to_string()))?;
+        let (done, failed) = blocking(|| self.execute(&instruction, &approvals));
+        let detail = format!("done at {}; not at: {}", done.join(", "), failed.join("; "));
+        if !failed.is_empty() {
+            let _ = self.store.commit(Move::new(now).audit(&actor, "proposal.tried", &row.id, &*detail)).await;
+            return Err(Problem::unavailable("signers", format!("{detail}; carry it out again when they answer")));
+        }
+        row.outcome = format!("done at {}", done.join(", "));
+        let mut step = Move::new(now).run(row.update()).audit(&actor, "proposal.done", &row.id, &*row.outcome);
+        if let Body::AddressEntry { customer, address, .. } = &instruction.body {
+            step = step.run(Statement::enter_address(customer.as_str(), address, now));
+        }
+        step.events.push(event(&row));
+        self.store.commit(step).await?;
+        self.wake();
+        Ok(row)
+    }
+
+    /// Asks every signer that it concerns; those that have done it before count as done.
+    fn execute(&self, instruction: &Instruction, approvals: &[Approval]) -> (Vec<String>, Vec<String>) {
+        let only = match &instruction.body {
+            Body::Unfreeze(freeze) if freeze.signer.as_str() != types::EVERY_SIGNER => Some(freeze.signer.to_string()),
+            _ => None,
+        };
+        let latch = match &instruction.body {
+            Body::Unfreeze(freeze) if only.is_none() => Some(freeze.latch.clone()),
+            _ => None,
+        };
+        let wire = signer_wire::Instruction {
+            canonical: String::from_utf8_lossy(&instruction.canonical()).into_owned(),
+            evidence: signer_wire::Evidence {
+                customer_request: None,
+                approvals: approvals.iter().map(crate::wire::approval).collect(),
+            },
+        };
+        let (mut done, mut failed) = (vec![], vec![]);
+        for (client, config) in self.signers().iter_mut().zip(&self.config.signers) {
+            if only.as_ref().is_some_and(|only| *only != config.id) {
+                continue;
+            }
+            match client.call(RequestBody::Execute { instruction: wire.clone() }) {
+                Ok(_) => done.push(config.id.clone()),
+                Err(signer_client::CallError::Refused(refusal))
+                    if refusal.code == "executed" || (latch.is_some() && refusal.code == "latch") =>
+                {
+                    done.push(config.id.clone());
+                }
+                Err(error) => failed.push(format!("{}: {}", config.id, explain(error))),
+            }
+        }
+        (done, failed)
+    }
+
+    /// Takes a proposal back: whoever made it, or any approver.
+    pub async fn withdraw_proposal(
+        &self,
+        id: &str,
+        operator: &OperatorId,
+        now: Moment,
+    ) -> Result<ProposalRow, Problem> {
+        let row = self.open_proposal(id).await?;
+        let actor = format!("operator:{operator}");
+        let approver = self.operator(operator.as_str(), now)?.is(Role::Approver);
+        if row.requester != actor && !approver {
+            return Err(Problem::new(403, "role", "whoever proposed it, or an approver, can take it back"));
+        }
+        let row = ProposalRow {
+            state: "withdrawn".to_owned(),
+            outcome: format!("taken back by {operator}"),
+            updated: now,
+            ..row
+        };
+        let mut step = Move::new(now).run(row.update()).audit(&actor, "proposal.withdrawn", id, "");
+        step.events.push(event(&row));
+        self.store.commit(step).await?;
+        Ok(row)
+    }
+
+    /// At the start: what another charter has overtaken is closed, and the one that is in force is done.
+    pub(super) async fn close_overtaken(&self, now: Moment) -> Result<(), StepError> {
+        for row in self.store.proposals(1_000).await?.into_iter().filter(|row| row.state == "open") {
+            let in_force = row.digest == self.charter.digest();
+            let overtaken = if row.kind == "charter" {
+                Charter::from_bytes(row.text.as_bytes()).is_ok_and(|next| next.version <= self.charter.version)
+            } else {
+                Instruction::from_canonical(row.text.as_bytes()).is_ok_and(|one| one.charter != self.charter.version)
+            };
+            if !in_force && !overtaken {
+                continue;
+            }
+            let (state, outcome) = if in_force {
+                ("done", "in force".to_owned())
+            } else {
+                ("withdrawn", format!("overtaken by charter version {}", self.charter.version))
+            };
+            let row = ProposalRow { state: state.to_owned(), outcome, updated: now, ..row };
+            let mut step =
+                Move::new(now).run(row.update()).audit("system", &format!("proposal.{state}"), &row.id, &*row.outcome);
+            step.events.push(event(&row));
+            self.store.commit(step).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a passkey that was reported lost; signers know it until the next charter, so this is one door more, not the lock.
+    pub(super) async fn check_revoked(&self, signature: &str) -> Result<(), Problem> {
+        let value: serde_json::Value = serde_json::from_str(signature).unwrap_or_default();
+        let Some(credential) = value.get("credential").and_then(serde_json::Value::as_str) else { return Ok(()) };
+        match self.store.credential(credential).await? {
+            Some(row) if row.revoked.is_some() => {
+                Err(Problem::new(403, "passkey-revoked", "this passkey was revoked and approves nothing here"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What people are missing, in words.
+fn missing(counted: &Counted, quorum: Quorum) -> String {
+    if counted.meets(quorum) {
+        return String::new();
+    }
+    let people = usize::try_from(quorum.people).unwrap_or(usize::MAX).saturating_sub(counted.people.len());
+    let organisations =
+        usize::try_from(quorum.organisations).unwrap_or(usize::MAX).saturating_sub(counted.organisations.len());
+    match (people, organisations) {
+        (0, _) => format!("needs somebody of {organisations} more organisation(s)"),
+        (_, 0) => format!("needs {people} more"),
+        _ => format!("needs {people} more, of {organisations} more organisation(s)"),
+    }
+}
+
+fn event(row: &ProposalRow) -> Event {
+    let body =
+        serde_json::json!({"state": row.state, "kind": row.kind, "requester": row.requester, "outcome": row.outcome});
+    Event { kind: format!("proposal.{}", row.state), subject: row.id.clone(), body: body.to_string() }
+}
