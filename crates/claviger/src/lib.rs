@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+mod console;
 pub mod custody;
 pub mod dev;
 mod freeze;

@@ -46,6 +46,7 @@ impl Service {
 
     /// Finishes what is being done, and ends.
     pub async fn end(self) -> Outcome {
+        self.custody.end();
         let _ = self.stop.send(true);
         for task in self.tasks {
             task.await.map_err(|error| error.to_string())??;

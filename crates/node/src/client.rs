@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use types::Network;
 
 /// How long a node may take; a full validation of a large block fits.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Longest answer, in bytes: a full block as hexadecimal digits fits.
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 
@@ -76,7 +76,7 @@ pub struct ChainInfo {
     pub catching_up: bool,
 }
 
-/// A client of one node. Connections are made anew when the node dropped them.
+/// A client of one node.
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: ureq::Agent,
@@ -88,7 +88,13 @@ impl Client {
     /// A client of the node at `url` (`http://HOST:PORT`) that authenticates with the node's cookie file, read at each call,
     /// because a restart changes it.
     pub fn new(url: &str, cookie: PathBuf) -> Client {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build();
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            // A new connection for each call: one that the node is about to drop can swallow a request and leave it unanswered.
+            .max_idle_connections(0)
+            .max_idle_connections_per_host(0)
+            .http_status_as_error(false)
+            .build();
         Client { agent: config.into(), url: url.to_owned(), cookie }
     }
 
@@ -113,7 +119,7 @@ impl Client {
         let credentials = format!("Basic {}", Base64::encode_string(cookie.trim().as_bytes()));
         let send =
             || self.agent.post(url).header("Authorization", &credentials).content_type("application/json").send(&body);
-        // A node drops idle connections; the second try finds a new one.
+        // A node that is busy refuses connections for a moment.
         let mut response = send().or_else(|_| send()).map_err(|cause| self.unreachable(cause))?;
         if response.status() == 401 {
             return Err(NodeError::Credentials);

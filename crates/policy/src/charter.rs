@@ -186,6 +186,12 @@ pub struct Hours {
     pub to_minute: u16,
 }
 
+impl std::fmt::Display for Hours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&json::write_hours(self))
+    }
+}
+
 impl std::str::FromStr for Hours {
     type Err = CharterError;
 

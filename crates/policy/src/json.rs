@@ -250,7 +250,7 @@ pub(crate) fn read_hours(text: &str) -> Result<Option<Hours>, CharterError> {
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-fn write_hours(hours: &Hours) -> String {
+pub(crate) fn write_hours(hours: &Hours) -> String {
     let days: Vec<_> = DAYS.iter().zip(hours.days).filter(|(_, open)| *open).map(|(day, _)| *day).collect();
     let minute = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
     format!("{} {}-{}", days.join("-"), minute(hours.from_minute), minute(hours.to_minute))

@@ -24,10 +24,12 @@ pub enum Action {
     Freeze,
     /// Ask for a transfer between our wallets, or for an address of the float.
     RequestTransfer,
-    /// Take payments back, pay more fee, release deposits, put alarms away.
+    /// Pay more fee, release deposits, put alarms away.
     TendPayments,
     /// Give an approval.
     Approve,
+    /// Stop a payment that is not being signed yet.
+    StopPayment,
     /// Propose to open a latch, to release an anchor, or an entry of the address book.
     ProposeInstruction,
     /// Propose the next charter.
@@ -62,7 +64,7 @@ impl Role {
             Action::Read | Action::Freeze => true,
             Action::RequestTransfer | Action::TendPayments => matches!(self, Role::Requester),
             Action::Approve => matches!(self, Role::Approver),
-            Action::ProposeInstruction => matches!(self, Role::Approver | Role::Requester),
+            Action::ProposeInstruction | Action::StopPayment => matches!(self, Role::Approver | Role::Requester),
             Action::ProposeCharter | Action::Invite | Action::ReplayEvents => matches!(self, Role::Administrator),
             Action::CarryOut | Action::RevokeDevice => matches!(self, Role::Approver | Role::Administrator),
         }
@@ -71,12 +73,13 @@ impl Role {
 
 impl Action {
     /// Every action, in the table's order.
-    pub const ALL: [Action; 11] = [
+    pub const ALL: [Action; 12] = [
         Action::Read,
         Action::Freeze,
         Action::RequestTransfer,
         Action::TendPayments,
         Action::Approve,
+        Action::StopPayment,
         Action::ProposeInstruction,
         Action::ProposeCharter,
         Action::CarryOut,
@@ -93,6 +96,7 @@ impl Action {
             Action::RequestTransfer => "request-transfer",
             Action::TendPayments => "tend-payments",
             Action::Approve => "approve",
+            Action::StopPayment => "stop-payment",
             Action::ProposeInstruction => "propose-instruction",
             Action::ProposeCharter => "propose-charter",
             Action::CarryOut => "carry-out",

@@ -1,7 +1,9 @@
 //! Real parts for tests, each started by the test that needs it and stopped with it.
 
+mod chromium;
 mod passkey;
 mod postgres;
 
+pub use chromium::{Chromium, Window};
 pub use passkey::{Ceremony, Passkey};
 pub use postgres::Postgres;

@@ -1,5 +1,5 @@
 use bitcoin::address::{Address, NetworkUnchecked};
-use bitcoin::{KnownHrp, ScriptBuf};
+use bitcoin::{KnownHrp, Script, ScriptBuf};
 use types::Network;
 
 /// Why a text is not an address that can be paid.
@@ -30,6 +30,11 @@ pub(crate) const fn chain(network: Network) -> bitcoin::Network {
 
 pub(crate) fn human_part(network: Network) -> KnownHrp {
     KnownHrp::from(chain(network))
+}
+
+/// The address that a script pays, in the chain's notation; none for a script that has no address.
+pub fn address_of(script: &Script, network: Network) -> Option<String> {
+    Address::from_script(script, chain(network)).ok().map(|address| address.to_string())
 }
 
 /// Reads an address of `network` and returns the script that pays it. One address has one accepted spelling.

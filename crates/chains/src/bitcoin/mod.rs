@@ -8,7 +8,7 @@ mod inspect;
 mod select;
 mod sign;
 
-pub use address::{AddressError, parse_address};
+pub use address::{AddressError, address_of, parse_address};
 pub use descriptor::{AccountKey, Branch, Derived, DescriptorError, WalletDescriptor};
 pub use generate::{Change, GenerateError, Input, SEQUENCE, generate};
 pub use inspect::{Caps, ChangeOutput, EffectInput, Effects, InspectRefusal, Payment, inspect};

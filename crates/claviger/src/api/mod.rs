@@ -13,6 +13,10 @@ mod people;
 mod respond;
 mod signing;
 
+pub use answers::{BalanceAnswer, PageQuery, cursor};
+pub use auth::visitor;
+pub use signing::{SignerAnswer, ask_signers};
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -41,7 +45,8 @@ pub async fn serve_customers(listener: TcpListener, app: App, stop: watch::Recei
 
 /// Answers operators until `stop`.
 pub async fn serve_operators(listener: TcpListener, app: App, stop: watch::Receiver<bool>) -> Outcome {
-    serve(listener, operator::router(app.clone()), app, stop).await
+    let router = operator::router(app.clone()).merge(crate::console::router(app.clone()));
+    serve(listener, router, app, stop).await
 }
 
 async fn serve(listener: TcpListener, router: Router, app: App, mut stop: watch::Receiver<bool>) -> Outcome {

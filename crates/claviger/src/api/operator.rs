@@ -223,7 +223,7 @@ async fn approve(
     Ok(Json(PaymentAnswer::new(row, app.asset, None)))
 }
 
-/// Take back a payment that is not being signed yet.
+/// Stop a payment that is not being signed yet.
 #[utoipa::path(post, path = "/v1/payments/{id}/cancel", params(("id" = String, Path), ("Idempotency-Key" = String, Header)),
     responses((status = 200, body = PaymentAnswer), (status = 409, body = ProblemBody)))]
 async fn cancel(
@@ -231,7 +231,7 @@ async fn cancel(
     Path(id): Path<String>,
     caller: ByOperator,
 ) -> Result<Json<PaymentAnswer>, Problem> {
-    caller.may(&app, Action::TendPayments).await?;
+    caller.may(&app, Action::StopPayment).await?;
     let row = app.store.payment(&id).await?.ok_or_else(|| Problem::not_found("payment"))?;
     let row = app.cancel(row, &format!("operator:{}", caller.operator), now()).await?;
     Ok(Json(PaymentAnswer::new(row, app.asset, None)))

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use policy::Action;
 use serde::{Deserialize, Serialize};
+use signer_client::SignerClient;
 use signer_wire::{ReplyBody, RequestBody};
 use types::{Instruction, sentence};
 use utoipa::ToSchema;
@@ -12,13 +13,16 @@ use super::App;
 use super::answers::List;
 use super::auth::{ByOperator, body};
 use super::respond::ProblemBody;
+use crate::config::SignerConfig;
 use crate::custody::{blocking, now};
 use crate::problem::Problem;
 
 /// A signer as it answers now.
 #[derive(Serialize, ToSchema)]
 pub struct SignerAnswer {
+    /// Its name.
     pub signer: String,
+    /// Where it listens.
     pub address: String,
     /// Whether it answers.
     pub up: bool,
@@ -54,46 +58,51 @@ pub async fn signers(State(app): State<App>, _caller: ByOperator) -> Json<List<S
     Json(List { items: blocking(|| ask_signers(&app)), next: None })
 }
 
-/// What every signer answers now.
+/// What every signer answers now: all asked at once, over connections of their own.
 pub fn ask_signers(app: &App) -> Vec<SignerAnswer> {
-    let mut clients = app.signers();
-    let ask = |(client, config): (&mut signer_client::SignerClient, &crate::config::SignerConfig)| {
-        let mut answer = SignerAnswer {
-            signer: config.id.clone(),
-            address: config.address.to_string(),
-            up: false,
-            error: None,
-            latches: vec![],
-            charter: None,
-            journal: None,
-            limits: vec![],
-        };
-        match client.call(RequestBody::Hello) {
-            Ok(ReplyBody::Hello { charter, head, latches, .. }) => {
-                answer.up = true;
-                answer.latches = latches;
-                answer.charter = Some(charter);
-                answer.journal = Some(head.seq);
-            }
-            Ok(_) => answer.error = Some("it answered something else".to_owned()),
-            Err(error) => answer.error = Some(crate::custody::explain(error)),
-        }
-        if let Ok(ReplyBody::Exposure(limits)) = client.call(RequestBody::Exposure) {
-            answer.limits = limits
-                .into_iter()
-                .map(|limit| LimitAnswer {
-                    wallet: limit.wallet,
-                    tier: limit.tier,
-                    seconds: limit.seconds,
-                    amount_max: limit.amount_max,
-                    used: limit.used,
-                    exposure_max: limit.exposure_max,
-                })
-                .collect();
-        }
-        answer
+    let mut clients = crate::custody::connect_signers(&app.config).unwrap_or_default();
+    std::thread::scope(|scope| {
+        let pairs = clients.iter_mut().zip(&app.config.signers);
+        let asked: Vec<_> = pairs.map(|(client, config)| scope.spawn(move || ask_signer(client, config))).collect();
+        asked.into_iter().filter_map(|answer| answer.join().ok()).collect()
+    })
+}
+
+fn ask_signer(client: &mut SignerClient, config: &SignerConfig) -> SignerAnswer {
+    let mut answer = SignerAnswer {
+        signer: config.id.clone(),
+        address: config.address.to_string(),
+        up: false,
+        error: None,
+        latches: vec![],
+        charter: None,
+        journal: None,
+        limits: vec![],
     };
-    clients.iter_mut().zip(&app.config.signers).map(ask).collect()
+    match client.call(RequestBody::Hello) {
+        Ok(ReplyBody::Hello { charter, head, latches, .. }) => {
+            answer.up = true;
+            answer.latches = latches;
+            answer.charter = Some(charter);
+            answer.journal = Some(head.seq);
+        }
+        Ok(_) => answer.error = Some("it answered something else".to_owned()),
+        Err(error) => answer.error = Some(crate::custody::explain(error)),
+    }
+    if answer.up
+        && let Ok(ReplyBody::Exposure(limits)) = client.call(RequestBody::Exposure)
+    {
+        let show = |limit: signer_wire::Limit| LimitAnswer {
+            wallet: limit.wallet,
+            tier: limit.tier,
+            seconds: limit.seconds,
+            amount_max: limit.amount_max,
+            used: limit.used,
+            exposure_max: limit.exposure_max,
+        };
+        answer.limits = limits.into_iter().map(show).collect();
+    }
+    answer
 }
 
 /// A latch to close.

@@ -25,6 +25,7 @@ mod worker;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -46,6 +47,7 @@ pub use explain::{Explanation, WhatIf};
 pub use proposals::{Proposal, Standing};
 pub use reconcile::WalletPosition;
 pub use requests::{TransferBody, WithdrawalBody};
+pub use watch::for_people;
 pub use worker::work;
 
 /// Why a step of a pipeline could not be made now. It is made again at the next round.
@@ -96,6 +98,7 @@ pub struct Custody {
     challenges: Mutex<HashMap<Digest, Moment>>,
     wake: Notify,
     reload: Notify,
+    ending: AtomicBool,
 }
 
 /// Accounts of the house.
@@ -155,6 +158,7 @@ impl Custody {
             challenges: Mutex::default(),
             wake: Notify::new(),
             reload: Notify::new(),
+            ending: AtomicBool::new(false),
         };
         custody.prepare().await.map_err(explain)?;
         custody.load_index().await.map_err(explain)?;
@@ -213,6 +217,16 @@ impl Custody {
     /// Something new is to be done.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// The system ends: whoever keeps a connection open lets go of it.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the system ends.
+    pub fn ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     /// Returns when another charter was adopted, and everything has to begin anew with it.

@@ -346,7 +346,9 @@ impl Custody {
                 return Err(Problem::new(409, "too-late", detail));
             }
             let id = payment.id.clone();
-            match self.end_payment(payment, PaymentState::Cancelled, "taken back", actor, now).await {
+            let own = payment.requester == actor;
+            let reason = if own { "taken back".to_owned() } else { format!("stopped by {actor}") };
+            match self.end_payment(payment, PaymentState::Cancelled, &reason, actor, now).await {
                 Ok(payment) => return Ok(payment),
                 Err(StepError::Commit(CommitError::Stale | CommitError::Ledger(_))) => {}
                 Err(StepError::Commit(error)) => return Err(error.into()),

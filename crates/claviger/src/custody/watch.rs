@@ -16,6 +16,11 @@ const FROZEN: &str = "frozen-for-spend";
 /// Alarms that people put away; all others clear themselves.
 const FOR_PEOPLE: [&str; 2] = [FROZEN, "settled-left-chain"];
 
+/// Whether an alarm stands until people put it away.
+pub fn for_people(code: &str) -> bool {
+    FOR_PEOPLE.contains(&code)
+}
+
 /// Who has closed a latch, and what the others said.
 #[derive(Clone, Debug, Default)]
 pub struct Frozen {

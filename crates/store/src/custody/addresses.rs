@@ -104,6 +104,13 @@ impl Store {
         rows.into_iter().map(|mut row| read(&mut row)).collect()
     }
 
+    /// The newest addresses of everybody.
+    pub async fn newest_addresses(&self, limit: u32) -> Result<Vec<AddressRow>, StoreError> {
+        let rows =
+            self.fetch(select!("WHERE branch = 0 ORDER BY id DESC LIMIT $1"), vec![i64::from(limit).into()]).await?;
+        rows.into_iter().map(|mut row| read(&mut row)).collect()
+    }
+
     /// The number that the next address gets.
     pub async fn next_address(&self) -> Result<u32, StoreError> {
         let mut rows = self.fetch("SELECT CAST(COALESCE(MAX(id) + 1, 0) AS BIGINT) FROM addresses", vec![]).await?;

@@ -1,5 +1,5 @@
 use policy::BookEntry;
-use types::{Digest, Moment};
+use types::{Amount, Digest, Moment};
 
 use super::flag;
 use crate::engine::Row;
@@ -394,5 +394,28 @@ impl Store {
                    WHERE destination = $1 AND state IN ('broadcast', 'confirmed', 'settled')";
         let mut rows = self.fetch(sql, vec![destination.into()]).await?;
         rows.first_mut().map_or(Ok((0, None)), |row| Ok((row.count()?, since(row.int()?))))
+    }
+
+    /// What was credited since a moment: when, and how much.
+    pub async fn credited_since(&self, since: Moment) -> Result<Vec<(Moment, Amount)>, StoreError> {
+        let sql = "SELECT updated, amount FROM deposits WHERE state = 'credited' AND updated >= $1";
+        let rows = self.fetch(sql, vec![since.into()]).await?;
+        rows.into_iter().map(|mut row| Ok((row.moment()?, row.amount()?))).collect()
+    }
+
+    /// What left to the outside since a moment: when, and how much.
+    pub async fn paid_out_since(&self, since: Moment) -> Result<Vec<(Moment, Amount)>, StoreError> {
+        let sql = "SELECT updated, amount FROM payments WHERE kind = 'customer-withdrawal'
+                   AND state IN ('broadcast', 'confirmed', 'settled') AND updated >= $1";
+        let rows = self.fetch(sql, vec![since.into()]).await?;
+        rows.into_iter().map(|mut row| Ok((row.moment()?, row.amount()?))).collect()
+    }
+
+    /// Entries of the audit log up to a number, newest first; only those about or by somebody unless that is empty.
+    pub async fn audit_before(&self, seq: u64, about: &str, limit: u32) -> Result<Vec<super::AuditRow>, StoreError> {
+        let sql = "SELECT seq, at, actor, action, subject, detail, previous, hash FROM audit
+                   WHERE seq <= $1 AND ($2 = '' OR subject = $2 OR actor = $2) ORDER BY seq DESC LIMIT $3";
+        let values = vec![i64::try_from(seq).unwrap_or(i64::MAX).into(), about.into(), i64::from(limit).into()];
+        self.fetch(sql, values).await?.iter_mut().map(super::others::read_entry).collect()
     }
 }

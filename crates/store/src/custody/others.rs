@@ -69,7 +69,7 @@ impl Statement {
     }
 }
 
-fn read_entry(row: &mut Row) -> Result<Entry, StoreError> {
+pub(super) fn read_entry(row: &mut Row) -> Result<Entry, StoreError> {
     Ok(Entry {
         seq: row.count()?,
         draft: Draft {

@@ -1,0 +1,290 @@
+//! Pages to read and check: the charter, the audit log, events and webhooks.
+
+use askama::Template;
+use audit_log::Entry;
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use policy::{Action, Destinations, PaymentKind, Tier, role_table};
+use serde::Deserialize;
+use types::{Amount, words};
+
+use super::frame::{Frame, form_key, money, tone};
+use super::lists::{Cell, ListPage, Table};
+use super::overview::span;
+use super::visit::{Person, Shown, render};
+use crate::api::{App, PageQuery};
+use crate::custody::{Proposal, WhatIf, now};
+use crate::problem::Problem;
+
+#[derive(Template)]
+#[template(path = "charter.html")]
+struct CharterPage {
+    frame: Frame,
+    version: u64,
+    quorum: String,
+    digest: String,
+    words: String,
+    tiers: Vec<Vec<String>>,
+    wallets: Vec<String>,
+    asked_customer: String,
+    asked_destination: String,
+    asked_amount: String,
+    asked_approvers: String,
+    explanation: Vec<String>,
+    outcome: String,
+    tone: &'static str,
+    roles: Vec<Vec<String>>,
+    may_propose: bool,
+    editing: bool,
+    key: String,
+    text: String,
+}
+
+#[derive(Default, Deserialize)]
+pub struct ExplainQuery {
+    #[serde(default)]
+    wallet: String,
+    #[serde(default)]
+    customer: String,
+    #[serde(default)]
+    destination: String,
+    #[serde(default)]
+    amount: String,
+    #[serde(default)]
+    approvers: String,
+}
+
+pub async fn charter(
+    State(app): State<App>,
+    person: Person,
+    Query(asked): Query<ExplainQuery>,
+) -> Result<Response, Shown> {
+    let (mut explanation, mut outcome) = (vec![], String::new());
+    if !asked.amount.is_empty() {
+        let amount = Amount::from_decimal(asked.amount.trim(), app.asset.decimals())
+            .map_err(|error| Problem::invalid("amount", format!("{}: {error}", asked.amount)))?;
+        let wanted = WhatIf {
+            customer: asked.customer.trim().to_owned(),
+            wallet: asked.wallet.clone(),
+            amount: amount.to_string(),
+            destination: asked.destination.trim().to_owned(),
+            approvers: asked.approvers.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        };
+        let answer = app.what_if(&wanted, now()).await?;
+        (explanation, outcome) = (answer.explanation, answer.outcome);
+    }
+    let charter = &app.charter;
+    let value: serde_json::Value = serde_json::from_slice(&charter.to_bytes()).unwrap_or_default();
+    Ok(render(&CharterPage {
+        frame: Frame::new(&app, &person, "/console/charter", false).await?,
+        version: charter.version,
+        quorum: format!(
+            "{} people of {} organisations",
+            charter.charter_quorum.people, charter.charter_quorum.organisations
+        ),
+        digest: charter.digest().to_string(),
+        words: words(&charter.digest()).join(" "),
+        tiers: charter.tiers.iter().map(|one| tier(&app, one)).collect(),
+        wallets: charter.wallets.iter().map(|wallet| wallet.id.to_string()).collect(),
+        asked_customer: asked.customer,
+        asked_destination: asked.destination,
+        asked_amount: asked.amount,
+        asked_approvers: asked.approvers,
+        tone: tone(&outcome),
+        explanation,
+        outcome,
+        roles: role_table().lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect(),
+        may_propose: person.may(Action::ProposeCharter),
+        editing: false,
+        key: form_key(),
+        text: serde_json::to_string_pretty(&value).unwrap_or_default(),
+    }))
+}
+
+fn tier(app: &App, tier: &Tier) -> Vec<String> {
+    let windows: Vec<_> = tier
+        .windows
+        .iter()
+        .map(|window| format!("{} in {}", money(app, window.amount_max), span(window.seconds)))
+        .collect();
+    let people = match (tier.quorum.people, tier.quorum.organisations) {
+        (0, _) => "nobody: automatic".to_owned(),
+        (people, organisations) => format!("{people} of {organisations} organisation(s)"),
+    };
+    let mut times = Vec::new();
+    if tier.delay_seconds > 0 {
+        times.push(format!("{} after the last approval", span(tier.delay_seconds)));
+    }
+    if let Some(hours) = &tier.hours {
+        times.push(hours.to_string());
+    }
+    let kind = match tier.kind {
+        PaymentKind::CustomerWithdrawal => "withdrawals",
+        PaymentKind::OperatorTransfer => "transfers",
+    };
+    let destinations = match tier.destinations {
+        Destinations::Any => "any address",
+        Destinations::AllowList => "the address book",
+        Destinations::OwnWallets => "our own wallets",
+    };
+    vec![
+        tier.name.clone(),
+        format!("{kind} from {}", tier.wallet),
+        money(app, tier.amount_max),
+        windows.join(", "),
+        people,
+        destinations.to_owned(),
+        if times.is_empty() { "always".to_owned() } else { times.join("; ") },
+    ]
+}
+
+#[derive(Deserialize)]
+pub struct CharterForm {
+    base: String,
+    key: String,
+    charter: String,
+}
+
+pub async fn propose_charter(
+    State(app): State<App>,
+    person: Person,
+    Form(form): Form<CharterForm>,
+) -> Result<Response, Shown> {
+    let wanted = Proposal::Charter { charter: form.charter, base: form.base };
+    let row = app.propose(&person.id, &form.key, &wanted, now()).await?;
+    Ok(Redirect::to(&format!("/console/decisions/{}", row.id)).into_response())
+}
+
+struct AuditRow {
+    seq: u64,
+    at: String,
+    actor: String,
+    action: String,
+    subject: String,
+    detail: String,
+    hash: String,
+    short: String,
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPage {
+    frame: Frame,
+    lead: &'static str,
+    proof: String,
+    tone: &'static str,
+    from: String,
+    about: String,
+    rows: Vec<AuditRow>,
+    older: String,
+    newer: String,
+}
+
+#[derive(Deserialize)]
+pub struct AuditQuery {
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    about: String,
+}
+
+/// Entries on a page of the audit log.
+const AUDIT_ROWS: u32 = 50;
+
+pub async fn audit(State(app): State<App>, person: Person, Query(asked): Query<AuditQuery>) -> Result<Response, Shown> {
+    let from = match asked.from.trim() {
+        "" => u64::MAX,
+        text => text.parse().map_err(|_| Problem::invalid("from", "an entry's number has digits only"))?,
+    };
+    let about = asked.about.trim().to_owned();
+    let entries = app.store.audit_before(from, &about, AUDIT_ROWS).await?;
+    let (tone, proof) = proof(&entries, about.is_empty());
+    let encoded: String = about
+        .bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    let link = |seq: u64| format!("/console/audit?from={seq}&about={encoded}");
+    let full = entries.len() >= usize::try_from(AUDIT_ROWS).unwrap_or(usize::MAX);
+    let older = entries.last().filter(|entry| full && entry.seq > 1).map(|entry| link(entry.seq - 1));
+    let newer =
+        entries.first().filter(|_| from != u64::MAX).map(|entry| link(entry.seq.saturating_add(AUDIT_ROWS.into())));
+    let show = |entry: Entry| {
+        let hash = entry.hash.to_string();
+        AuditRow {
+            seq: entry.seq,
+            at: entry.draft.at.to_string(),
+            actor: entry.draft.actor,
+            action: entry.draft.action,
+            subject: entry.draft.subject,
+            detail: entry.draft.detail,
+            short: hash.get(..12).unwrap_or_default().to_owned(),
+            hash,
+        }
+    };
+    Ok(render(&AuditPage {
+        frame: Frame::new(&app, &person, "/console/audit", false).await?,
+        lead: "Who did what, when and why. Each entry holds the hash of the one before it.",
+        proof,
+        tone,
+        from: asked.from,
+        about,
+        rows: entries.into_iter().map(show).collect(),
+        older: older.unwrap_or_default(),
+        newer: newer.unwrap_or_default(),
+    }))
+}
+
+/// Recomputes the hash of every entry shown, and the links between neighbours.
+fn proof(entries: &[Entry], whole: bool) -> (&'static str, String) {
+    for entry in entries {
+        if Entry::hash_of(entry.seq, &entry.draft, &entry.previous) != entry.hash {
+            return ("bad", format!("Entry {} does not have its hash: somebody wrote into it.", entry.seq));
+        }
+    }
+    let broken = entries.windows(2).find(|pair| matches!(pair, [newer, older] if newer.previous != older.hash));
+    match (whole, broken, entries) {
+        (true, Some([newer, _]), _) => {
+            ("bad", format!("Entry {} does not follow the one before it: the chain is broken.", newer.seq))
+        }
+        (_, _, []) => ("good", "There is nothing to check.".to_owned()),
+        (true, _, [newest, .., oldest]) => (
+            "good",
+            format!(
+                "Recomputed just now: entries {} to {} have their hashes and follow each other. Hash of entry {}: {}",
+                oldest.seq, newest.seq, newest.seq, newest.hash
+            ),
+        ),
+        _ => ("good", "Recomputed just now: every entry shown has its hash.".to_owned()),
+    }
+}
+
+pub async fn events(State(app): State<App>, person: Person, Query(page): Query<PageQuery>) -> Result<Response, Shown> {
+    let newest = app.store.last_event().await?;
+    let after = page.number(newest.saturating_sub(50))?;
+    let events = app.store.events(after, 50).await?;
+    let show = |row: &store::EventRow| {
+        vec![
+            Cell::number(row.seq),
+            Cell::plain(row.at),
+            Cell::plain(&row.kind),
+            Cell::mono(&row.subject),
+            Cell::mono(&row.body),
+        ]
+    };
+    let older = after.saturating_sub(50);
+    Ok(render(&ListPage {
+        frame: Frame::new(&app, &person, "/console/events", false).await?,
+        title: "Events",
+        lead: "What happened, in order; also by cursor at /v1/events.",
+        forms: vec![],
+        tables: vec![Table {
+            heads: &["Number", "When", "What", "About", "Body"],
+            rows: events.iter().rev().map(show).collect(),
+            empty: "Nothing has happened yet.",
+            next: if after > 0 { format!("/console/events?after={older}") } else { String::new() },
+            ..Table::default()
+        }],
+        notes: vec![],
+    }))
+}
