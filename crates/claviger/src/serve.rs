@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::Outcome;
 use crate::api;
 use crate::config::Config;
-use crate::custody::{Custody, work};
+use crate::custody::{Custody, tell, work};
 
 /// A running system.
 pub struct Service {
@@ -33,11 +33,16 @@ impl Service {
         let (stop, stopped) = watch::channel(false);
         listen_for_blocks(&custody);
         let pipelines = work(Arc::clone(&custody), stopped.clone());
+        let webhooks = tell(Arc::clone(&custody), stopped.clone());
         let tasks = vec![
             tokio::spawn(api::serve_customers(customer_listener, Arc::clone(&custody), stopped.clone())),
             tokio::spawn(api::serve_operators(operator_listener, Arc::clone(&custody), stopped)),
             tokio::spawn(async {
                 pipelines.await;
+                Ok(())
+            }),
+            tokio::spawn(async {
+                webhooks.await;
                 Ok(())
             }),
         ];

@@ -60,7 +60,7 @@ fn everything_can_be_done_from_the_command_line() {
     let (done, words) = run(&town, "alice", &["withdraw", &destination, "0.123456789"]);
     assert!(!done && words.contains("more decimals"), "{words}");
     let (done, words) = run(&town, "alice", &["withdraw", &destination, "4"]);
-    assert!(!done && words.contains("tier quorum: 400000000 is more than"), "{words}");
+    assert!(!done && words.contains("tier quorum: 4.00000000 test BTC is more than"), "{words}");
     let id = field(&town, "alice", &["withdraw", &destination, "0.6"], "/id");
     town.reaches(&id, "awaiting-approval");
     let saved = town.house.directory().join("saved.json");

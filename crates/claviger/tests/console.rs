@@ -3,119 +3,9 @@
 
 mod common;
 
-use claviger::dev::until;
+use common::desk::Desk;
 use common::{Town, text};
-use serde_json::{Value, json};
-use testkit::{Chromium, Window};
-
-/// A browser, and the town whose console it shows.
-struct Desk {
-    town: Town,
-    browser: Chromium,
-}
-
-impl Desk {
-    fn start(town: Town) -> Desk {
-        Desk { town, browser: Chromium::start().unwrap() }
-    }
-
-    fn origin(&self) -> String {
-        self.town.house.charter.relying_party.origin.clone()
-    }
-
-    fn open(&mut self, window: &Window, path: &str) {
-        let url = format!("{}{path}", self.origin());
-        self.browser.open(window, &url).unwrap();
-    }
-
-    fn link(&self, operator: &str) -> String {
-        let ada = self.town.house.operator("ada").unwrap();
-        let answer =
-            ada.post("/v1/invitations", &format!("invite-{operator}"), &json!({"operator": operator})).unwrap();
-        text(&answer, "/link")
-    }
-
-    /// Somebody's window, enrolled and signed in.
-    fn person(&mut self, operator: &str) -> Window {
-        let window = self.browser.window().unwrap();
-        let link = self.link(operator);
-        self.browser.open(&window, &link).unwrap();
-        self.browser.click(&window, "#enrol").unwrap();
-        self.browser.shows(&window, "Your passkey is enrolled").unwrap();
-        self.sign_in(&window);
-        window
-    }
-
-    fn sign_in(&mut self, window: &Window) {
-        self.open(window, "/console/sign-in");
-        self.browser.click(window, "#sign-in").unwrap();
-        self.browser.until(window, "location.pathname === '/console'").unwrap();
-        self.browser.shows(window, "Owed to customers").unwrap();
-    }
-
-    /// Puts the passkeys that were enrolled into the charter, by the console's own means, signed with SSH keys.
-    fn name_passkeys(&mut self, ada: &Window) {
-        let operators = self.town.olga().get("/v1/operators").unwrap();
-        let mut charter = self.town.house.operator("ada").unwrap().get("/v1/charter").unwrap();
-        for person in operators["items"].as_array().unwrap() {
-            let passkeys: Vec<Value> = person["passkeys"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|key| json!({"credential": key["id"], "public_key": key["public_key"], "device_bound": "yes"}))
-                .collect();
-            let all = charter["operators"].as_array_mut().unwrap();
-            if let Some(operator) = all.iter_mut().find(|operator| operator["id"] == person["operator"]) {
-                operator["passkeys"] = passkeys.into();
-            }
-        }
-        let id = self.propose_charter(ada, &charter);
-        for name in ["olga", "omar"] {
-            self.sign_charter(name, &id);
-        }
-        self.until_version(2);
-    }
-
-    fn propose_charter(&mut self, ada: &Window, charter: &Value) -> String {
-        self.open(ada, "/console/charter");
-        self.browser.fill(ada, "textarea[name=charter]", &charter.to_string()).unwrap();
-        self.browser.click(ada, "form[action='/console/charter'] button.main").unwrap();
-        self.browser.shows(ada, "What it changes").unwrap();
-        let path = self.browser.eval(ada, "location.pathname").unwrap();
-        path.as_str().unwrap().rsplit('/').next().unwrap().to_owned()
-    }
-
-    fn sign_charter(&self, name: &str, id: &str) {
-        let client = self.town.house.operator(name).unwrap();
-        let shown = client.get(&format!("/v1/proposals/{id}")).unwrap();
-        let digest = text(&shown, "/digest").parse().unwrap();
-        let signature = self.town.house.people.sign(name, "claviger-charter", &digest).unwrap().signature;
-        client
-            .post(&format!("/v1/proposals/{id}/approvals"), &format!("{name}-{id}"), &json!({"signature": signature}))
-            .unwrap();
-    }
-
-    fn until_version(&self, version: u64) {
-        until("the next charter", || {
-            let charter = self.town.olga().get("/v1/charter")?;
-            Ok((text(&charter, "/version") == version.to_string()).then_some(()))
-        })
-        .unwrap();
-    }
-
-    /// A withdrawal that needs two people.
-    fn large(&self, key: &str, destination: &str) -> String {
-        let answer = self.town.withdraw("alice", key, &Town::withdrawal(60_000_000, destination));
-        let id = text(&answer.body, "/id");
-        self.town.reaches(&id, "awaiting-approval");
-        id
-    }
-
-    fn approve(&mut self, window: &Window, path: &str) {
-        self.open(window, path);
-        self.browser.click(window, "#approve").unwrap();
-    }
-}
+use serde_json::json;
 
 #[test]
 fn people_enrol_sign_in_approve_refuse_freeze_and_change_the_charter() {
@@ -215,6 +105,7 @@ fn people_enrol_sign_in_approve_refuse_freeze_and_change_the_charter() {
             "{page}"
         );
     }
+    desk.pictures(&olga);
     desk.open(&ada, "/console/audit");
     desk.browser.shows(&ada, "Recomputed just now").unwrap();
     assert_eq!(desk.browser.complaints(&ada).unwrap(), Vec::<String>::new());

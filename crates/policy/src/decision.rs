@@ -170,7 +170,11 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
     if amount > tier.amount_max {
         return Some(Obstacle::Against(
             "amount-max",
-            format!("{amount} is more than {} in one instruction", tier.amount_max),
+            format!(
+                "{} is more than {} in one instruction",
+                spoken(question, amount),
+                spoken(question, tier.amount_max)
+            ),
         ));
     }
     if instruction.fee_max().is_none_or(|fee_max| question.fee_share > fee_max) {
@@ -182,7 +186,8 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
             Ok(used) if used <= window.amount_max => {}
             _ => {
                 let which = if name.is_some() { "tier-window" } else { "total-window" };
-                let reason = format!("more than {} within {} seconds", window.amount_max, window.seconds);
+                let reason =
+                    format!("more than {} within {} seconds", spoken(question, window.amount_max), window.seconds);
                 return Some(Obstacle::Against(which, reason));
             }
         }
@@ -214,6 +219,14 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
         ));
     }
     None
+}
+
+/// An amount in the unit that people speak of.
+fn spoken(question: &Question<'_>, amount: Amount) -> String {
+    match question.instruction.asset() {
+        Some(asset) => format!("{} {}", amount.to_decimal(asset.decimals()), asset.symbol()),
+        None => amount.to_string(),
+    }
 }
 
 /// What would be used within the window, this instruction included.

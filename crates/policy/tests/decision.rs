@@ -101,7 +101,10 @@ fn a_full_window_sends_payments_to_people_and_opens_again() {
     assert_eq!(rule(ask(&charter, &withdrawal(40), 0, &spent, NOW + 1)), "allowed");
     let decision = ask(&charter, &withdrawal(41), 0, &spent, NOW + 1);
     assert_eq!(rule(decision.clone()), "waiting");
-    assert!(decision.trace.iter().any(|line| line.contains("more than 250 within 3600 seconds")), "{decision:?}");
+    assert!(
+        decision.trace.iter().any(|line| line.contains("more than 0.00000250 test BTC within 3600 seconds")),
+        "{decision:?}"
+    );
     let mut later = withdrawal(41);
     later.expires = Moment::from_seconds(NOW + 7200);
     assert_eq!(rule(ask(&charter, &later, 0, &spent, NOW + 3599)), "waiting");

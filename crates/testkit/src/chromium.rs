@@ -136,16 +136,24 @@ impl Chromium {
     /// Goes to a page and waits until it is there.
     pub fn open(&mut self, window: &Window, url: &str) -> Result<(), String> {
         let start = Instant::now();
+        let before = self.eval(window, "location.href")?;
         loop {
             let answer = self.call(&window.session, "Page.navigate", json!({"url": url}))?;
-            match answer.get("errorText").and_then(Value::as_str) {
-                None => break,
-                // The page was just coming again by itself.
-                Some("net::ERR_ABORTED") if start.elapsed() < PATIENCE => {}
+            let aborted = match answer.get("errorText").and_then(Value::as_str) {
+                None => false,
+                Some("net::ERR_ABORTED") => true,
                 Some(error) => return Err(format!("{url}: {error}")),
+            };
+            self.until(window, "document.readyState === 'complete' && location.href !== 'about:blank'")?;
+            // The page before, coming again by itself at this moment, goes before what we ask for.
+            let stayed = before.as_str() != Some(url) && self.eval(window, "location.href")? == before;
+            if !aborted && !stayed {
+                return Ok(());
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(format!("{url} does not open"));
             }
         }
-        self.until(window, "document.readyState === 'complete' && location.href !== 'about:blank'")
     }
 
     /// Evaluates an expression in the page; a promise is awaited.
@@ -199,6 +207,18 @@ impl Chromium {
         let found = format!("document.querySelector({})", json!(selector));
         self.until(window, &format!("{found} !== null"))?;
         self.eval(window, &format!("{found}.value = {}", json!(value))).map(|_| ())
+    }
+
+    /// The cookies of this window for an address, as a thief would send them, and what the browser says of itself.
+    pub fn stolen(&mut self, window: &Window, url: &str) -> Result<(String, String), String> {
+        let found = self.call(&window.session, "Network.getCookies", json!({"urls": [url]}))?;
+        let pair = |cookie: &Value| {
+            let text = |name: &str| cookie.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            format!("{}={}", text("name"), text("value"))
+        };
+        let cookies: Vec<_> = found.get("cookies").and_then(Value::as_array).into_iter().flatten().map(pair).collect();
+        let terminal = self.eval(window, "navigator.userAgent")?.as_str().unwrap_or_default().to_owned();
+        Ok((cookies.join("; "), terminal))
     }
 
     /// What the browser complained about in this window: refused scripts and styles, errors of scripts.

@@ -58,6 +58,8 @@ pub fn router(app: App) -> Router {
         .routes(routes!(people::carry_out))
         .routes(routes!(people::withdraw))
         .routes(routes!(people::explain))
+        .routes(routes!(people::webhooks))
+        .routes(routes!(people::replay))
         .routes(routes!(alarms))
         .routes(routes!(put_away))
         .routes(routes!(audit))

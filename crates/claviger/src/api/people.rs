@@ -283,3 +283,65 @@ pub async fn explain(State(app): State<App>, caller: ByOperator) -> Result<Json<
     let wanted: WhatIf = body(&caller.request)?;
     app.what_if(&wanted, now()).await.map(Json)
 }
+
+/// A webhook.
+#[derive(Serialize, ToSchema)]
+pub struct WebhookAnswer {
+    url: String,
+    /// Number of the last event that it has taken.
+    delivered: u64,
+    /// Number of the newest event.
+    newest: u64,
+    /// Failures since then.
+    failures: u32,
+    /// When it is tried again, at the earliest.
+    next: String,
+    /// What went wrong last.
+    problem: String,
+    /// With what receivers verify (Standard Webhooks, `whpk_`).
+    public_key: String,
+}
+
+async fn webhook_answer(app: &App, row: store::WebhookRow) -> Result<WebhookAnswer, Problem> {
+    Ok(WebhookAnswer {
+        url: row.url,
+        delivered: row.delivered,
+        newest: app.store.last_event().await?,
+        failures: row.failures,
+        next: row.next_at.to_string(),
+        problem: row.problem,
+        public_key: app.webhook_public_key().unwrap_or_default(),
+    })
+}
+
+/// Webhooks, and how far each has been told.
+#[utoipa::path(get, path = "/v1/webhooks", responses((status = 200, body = List<WebhookAnswer>)))]
+pub async fn webhooks(State(app): State<App>, _caller: ByOperator) -> Result<Json<List<WebhookAnswer>>, Problem> {
+    let mut items = Vec::new();
+    for webhook in &app.config.webhooks {
+        let row = app.webhook(&webhook.url).await;
+        let row = row.map_err(|error| Problem::unavailable("storage", error.to_string()))?;
+        items.push(webhook_answer(&app, row).await?);
+    }
+    Ok(Json(List { items, next: None }))
+}
+
+/// What is to be told again.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayBody {
+    /// The webhook.
+    url: String,
+    /// Everything after this event.
+    after: u64,
+}
+
+/// Tell a webhook everything again that happened after an event. Receivers know what they had by its `webhook-id`.
+#[utoipa::path(post, path = "/v1/webhooks/replay", request_body = ReplayBody, params(("Idempotency-Key" = String, Header)),
+    responses((status = 200, body = WebhookAnswer), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub async fn replay(State(app): State<App>, caller: ByOperator) -> Result<Json<WebhookAnswer>, Problem> {
+    caller.may(&app, Action::ReplayEvents).await?;
+    let wanted: ReplayBody = body(&caller.request)?;
+    let row = app.replay_events(&wanted.url, wanted.after, &caller.operator, now()).await?;
+    Ok(Json(webhook_answer(&app, row).await?))
+}

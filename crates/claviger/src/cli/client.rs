@@ -50,6 +50,11 @@ impl ApiKey {
         writeln!(file, "{}", hex::encode(self.0.to_bytes())).map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// A signature over bytes: what webhooks are told is signed with a key of its own.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
+        self.0.sign(bytes).to_bytes()
+    }
+
     /// The public key's bytes.
     pub fn public(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()

@@ -66,6 +66,15 @@ pub enum PeopleRequest {
     /// Ask the charter.
     #[command(subcommand)]
     Policy(Policy),
+    /// Webhooks, and how far each has been told (operators).
+    Webhooks,
+    /// Tell a webhook everything again that happened after an event (administrators).
+    ReplayEvents {
+        /// The webhook.
+        url: String,
+        /// The event's number; 0 for everything.
+        after: u64,
+    },
 }
 
 /// What can be put before the people.
@@ -123,6 +132,15 @@ pub enum Policy {
     Roles,
 }
 
+const WEBHOOK: &[Column] = &[
+    ("URL", "url"),
+    ("DELIVERED", "delivered"),
+    ("NEWEST", "newest"),
+    ("FAILURES", "failures"),
+    ("NEXT", "next"),
+    ("PROBLEM", "problem"),
+    ("PUBLIC KEY", "public_key"),
+];
 const PROPOSAL: &[Column] = &[
     ("id", "id"),
     ("kind", "kind"),
@@ -224,6 +242,11 @@ pub fn run(client: &Client, printer: &Printer, request: PeopleRequest) -> Outcom
         PeopleRequest::WithdrawProposal { id } => {
             let path = format!("/v1/proposals/{id}/withdraw");
             printer.one(&client.post(&path, &format!("withdraw-{id}"), &Value::Null)?, PROPOSAL)
+        }
+        PeopleRequest::Webhooks => printer.list(&client.get("/v1/webhooks")?, WEBHOOK),
+        PeopleRequest::ReplayEvents { url, after } => {
+            let body = json!({"url": url, "after": after});
+            printer.one(&client.post("/v1/webhooks/replay", &fresh_key(None)?, &body)?, WEBHOOK)
         }
         PeopleRequest::Policy(Policy::Roles) => printer.put(&Value::String(policy::role_table()), policy::role_table),
         PeopleRequest::Policy(Policy::Explain { wallet, destination, amount, customer, approvers }) => {

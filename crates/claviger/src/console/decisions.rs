@@ -34,7 +34,7 @@ pub async fn list(State(app): State<App>, person: Person) -> Result<Response, Sh
         let row = &standing.row;
         let small = if row.state == "open" { standing.missing.clone() } else { row.outcome.clone() };
         rows.push(vec![
-            Cell::plain(row.created),
+            Cell::time(row.created),
             Cell::state(&row.state, &small),
             Cell::link(&standing.sentence, format!("{path}/{}", row.id)),
             Cell::plain(&row.requester),

@@ -105,3 +105,8 @@ pub fn form_key() -> String {
     let _ = getrandom::fill(&mut bytes);
     hex::encode(bytes)
 }
+
+/// A moment for people: UTC, without the letters between.
+pub fn time(at: types::Moment) -> String {
+    at.to_string().replace('T', " ").replace('Z', "")
+}

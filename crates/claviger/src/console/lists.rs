@@ -9,7 +9,7 @@ use serde::Deserialize;
 use store::PaymentRow;
 use types::Amount;
 
-use super::frame::{Frame, form_key, money, tone};
+use super::frame::{Frame, form_key, money, time, tone};
 use super::visit::{Person, Shown, render};
 use crate::api::{App, BalanceAnswer, PageQuery, cursor};
 use crate::custody::{TransferBody, now};
@@ -25,11 +25,16 @@ pub struct Cell {
     pub action: String,
     pub number: bool,
     pub mono: bool,
+    pub time: bool,
 }
 
 impl Cell {
     pub fn plain(text: impl ToString) -> Cell {
         Cell { text: text.to_string(), ..Cell::default() }
+    }
+
+    pub fn time(at: types::Moment) -> Cell {
+        Cell { time: true, ..Cell::plain(time(at)) }
     }
 
     pub fn mono(text: impl ToString) -> Cell {
@@ -116,7 +121,7 @@ const PAYMENT_HEADS: &[&str] = &["Asked", "State", "Amount", "By", "To", "Instru
 
 fn payment_row(app: &App, row: &PaymentRow) -> Vec<Cell> {
     vec![
-        Cell::plain(row.created),
+        Cell::time(row.created),
         Cell::state(row.state, &row.reason),
         Cell::number(money(app, row.amount)),
         Cell::plain(&row.requester),
@@ -239,7 +244,7 @@ pub async fn deposits(
             None => format!("in no block; needs {}", row.required),
         };
         vec![
-            Cell::plain(row.created),
+            Cell::time(row.created),
             Cell::state(row.state, &row.reason),
             Cell::number(money(&app, row.amount)),
             Cell::plain(&row.owner),
@@ -309,7 +314,7 @@ pub async fn wallets(State(app): State<App>, person: Person) -> Result<Response,
             Cell::number(row.index),
             Cell::plain(&row.owner),
             Cell::plain(&row.label),
-            Cell::plain(row.created),
+            Cell::time(row.created),
         ]
     };
     Ok(render(&ListPage {

@@ -62,6 +62,7 @@ pub fn router(app: App) -> Router {
         .route("/console/charter", get(records::charter).post(records::propose_charter))
         .route("/console/audit", get(records::audit))
         .route("/console/events", get(records::events))
+        .route("/console/events/replay", post(records::replay))
         .route("/console/live", get(live::stream))
         .route("/console/assets/app.js", asset("text/javascript; charset=utf-8", include_str!("assets/app.js")))
         .route("/console/assets/style.css", asset("text/css; charset=utf-8", include_str!("assets/style.css")))

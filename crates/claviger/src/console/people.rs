@@ -66,12 +66,12 @@ pub async fn operators(State(app): State<App>, person: Person) -> Result<Respons
         let roles: Vec<_> = operator.roles.iter().map(|role| role.as_str()).collect();
         let review = match operator.review {
             Some(at) if at <= now => Cell { small: at.to_string(), ..Cell::tag("review is due", "wait") },
-            Some(at) => Cell::plain(at),
+            Some(at) => Cell::time(at),
             None => Cell::plain("no date"),
         };
         let ends = match operator.expires {
             Some(at) if at <= now => Cell { small: at.to_string(), ..Cell::tag("has ended", "bad") },
-            Some(at) => Cell::plain(at),
+            Some(at) => Cell::time(at),
             None => Cell::plain("no end"),
         };
         vec![
@@ -113,7 +113,7 @@ pub async fn operators(State(app): State<App>, person: Person) -> Result<Respons
             state,
             Cell::plain(if row.device_bound { "bound to its device" } else { "may be copied by its owner's account" }),
             Cell { small: row.id, ..Cell::mono(hex::encode(&row.public_key)) },
-            Cell::plain(row.created),
+            Cell::time(row.created),
             action,
         ]);
     }
@@ -123,8 +123,8 @@ pub async fn operators(State(app): State<App>, person: Person) -> Result<Respons
             Cell::plain(&row.operator),
             if open { Cell::tag("open", "good") } else { Cell::tag("ended", "plain") },
             Cell::plain(row.source),
-            Cell { small: row.terminal, ..Cell::plain(row.created) },
-            Cell::plain(row.seen),
+            Cell { small: row.terminal, ..Cell::time(row.created) },
+            Cell::time(row.seen),
         ]
     };
     let invite = FormView {

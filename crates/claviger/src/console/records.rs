@@ -9,8 +9,8 @@ use policy::{Action, Destinations, PaymentKind, Tier, role_table};
 use serde::Deserialize;
 use types::{Amount, words};
 
-use super::frame::{Frame, form_key, money, tone};
-use super::lists::{Cell, ListPage, Table};
+use super::frame::{Frame, form_key, money, time, tone};
+use super::lists::{Cell, Field, FormView, ListPage, Table};
 use super::overview::span;
 use super::visit::{Person, Shown, render};
 use crate::api::{App, PageQuery};
@@ -213,7 +213,7 @@ pub async fn audit(State(app): State<App>, person: Person, Query(asked): Query<A
         let hash = entry.hash.to_string();
         AuditRow {
             seq: entry.seq,
-            at: entry.draft.at.to_string(),
+            at: time(entry.draft.at),
             actor: entry.draft.actor,
             action: entry.draft.action,
             subject: entry.draft.subject,
@@ -266,25 +266,74 @@ pub async fn events(State(app): State<App>, person: Person, Query(page): Query<P
     let show = |row: &store::EventRow| {
         vec![
             Cell::number(row.seq),
-            Cell::plain(row.at),
+            Cell::time(row.at),
             Cell::plain(&row.kind),
             Cell::mono(&row.subject),
             Cell::mono(&row.body),
         ]
     };
     let older = after.saturating_sub(50);
+    let mut webhooks = Vec::new();
+    for webhook in &app.config.webhooks {
+        let row =
+            app.webhook(&webhook.url).await.map_err(|error| Problem::unavailable("storage", error.to_string()))?;
+        let state = match row.failures {
+            0 if row.delivered >= newest => Cell::tag("told everything", "good"),
+            0 => Cell::tag("under way", "wait"),
+            failures => Cell {
+                small: format!("{failures} failures; {}; again at {}", row.problem, time(row.next_at)),
+                ..Cell::tag("failing", "bad")
+            },
+        };
+        webhooks.push(vec![Cell::mono(row.url), state, Cell::number(row.delivered), Cell::number(newest)]);
+    }
+    let replay = FormView {
+        title: "Tell a webhook again",
+        action: "/console/events/replay".to_owned(),
+        fields: vec![
+            Field::choice("url", "Webhook", app.config.webhooks.iter().map(|webhook| webhook.url.clone()).collect()),
+            Field::text("after", "Everything after event"),
+        ],
+        button: "Tell again",
+        note: "Receivers know by webhook-id what they had before.",
+    };
+    let may_replay = person.may(Action::ReplayEvents) && !app.config.webhooks.is_empty();
+    let key = app.webhook_public_key().map(|key| format!("Receivers verify with {key} (Standard Webhooks, Ed25519)."));
     Ok(render(&ListPage {
         frame: Frame::new(&app, &person, "/console/events", false).await?,
         title: "Events",
-        lead: "What happened, in order; also by cursor at /v1/events.",
-        forms: vec![],
-        tables: vec![Table {
-            heads: &["Number", "When", "What", "About", "Body"],
-            rows: events.iter().rev().map(show).collect(),
-            empty: "Nothing has happened yet.",
-            next: if after > 0 { format!("/console/events?after={older}") } else { String::new() },
-            ..Table::default()
-        }],
-        notes: vec![],
+        lead: "What happened, in order: told to webhooks, and by cursor at /v1/events.",
+        forms: if may_replay { vec![replay] } else { vec![] },
+        tables: vec![
+            Table {
+                title: "Webhooks".to_owned(),
+                heads: &["Where", "State", "Told up to", "Newest"],
+                rows: webhooks,
+                empty: "The configuration names no webhook.",
+                ..Table::default()
+            },
+            Table {
+                title: "Newest events".to_owned(),
+                heads: &["Number", "When", "What", "About", "Body"],
+                rows: events.iter().rev().map(show).collect(),
+                empty: "Nothing has happened yet.",
+                next: if after > 0 { format!("/console/events?after={older}") } else { String::new() },
+                ..Table::default()
+            },
+        ],
+        notes: key.into_iter().collect(),
     }))
+}
+
+#[derive(Deserialize)]
+pub struct ReplayForm {
+    url: String,
+    after: String,
+}
+
+pub async fn replay(State(app): State<App>, person: Person, Form(form): Form<ReplayForm>) -> Result<Response, Shown> {
+    let after =
+        form.after.trim().parse().map_err(|_| Problem::invalid("after", "an event's number has digits only"))?;
+    app.replay_events(&form.url, after, &person.id, now()).await?;
+    Ok(Redirect::to("/console/events").into_response())
 }

@@ -20,6 +20,7 @@ mod requests;
 mod settle;
 mod sign;
 mod watch;
+mod webhooks;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
@@ -48,6 +49,7 @@ pub use proposals::{Proposal, Standing};
 pub use reconcile::WalletPosition;
 pub use requests::{TransferBody, WithdrawalBody};
 pub use watch::for_people;
+pub use webhooks::tell;
 pub use worker::work;
 
 /// Why a step of a pipeline could not be made now. It is made again at the next round.
@@ -136,6 +138,7 @@ impl Custody {
             wallets.insert(wallet.id.clone(), descriptor.map_err(|error| format!("wallet {}: {error}", wallet.id))?);
         }
         access::check_restrictions(&config.console.restrictions)?;
+        webhooks::check(&config)?;
         let signers = connect_signers(&config)?;
         let store = Store::open(&config.database).await.map_err(explain)?;
         // Whoever wrote into the books while nobody looked is found out before anything is paid by them.

@@ -235,7 +235,8 @@ impl Custody {
         let quorum = self.charter.charter_quorum;
         let mut counted = Counted::default();
         for approval in approvals {
-            if self.signature_counts(next, approval)
+            // What is done was counted under the charter before.
+            if (row.state != "open" || self.signature_counts(next, approval))
                 && let Some(operator) = self.charter.operator(&approval.operator)
             {
                 counted.people.push(operator.id.clone());

@@ -1,6 +1,8 @@
 //! A house with people and coins, and what an attacker with the database can do.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod desk;
+
 use claviger::cli::{Answer, Client};
 use claviger::dev::{House, until};
 use serde_json::{Value, json};

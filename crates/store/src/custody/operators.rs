@@ -261,6 +261,22 @@ impl WebhookRow {
         .bind(self.problem.as_str())
         .bind(self.updated)
     }
+
+    /// Brings it to what this one says, if it has been told up to `from` still; otherwise somebody has asked for a replay.
+    pub fn advance(&self, from: u64) -> Statement {
+        Statement::new(
+            "UPDATE webhooks SET delivered = $3, failures = $4, next_at = $5, problem = $6, updated = $7
+             WHERE url = $1 AND delivered = $2",
+        )
+        .bind(self.url.as_str())
+        .bind(i64::try_from(from).unwrap_or(i64::MAX))
+        .bind(i64::try_from(self.delivered).unwrap_or(i64::MAX))
+        .bind(i64::from(self.failures))
+        .bind(self.next_at)
+        .bind(self.problem.as_str())
+        .bind(self.updated)
+        .expect(1)
+    }
 }
 
 impl Statement {
