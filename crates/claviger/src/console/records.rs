@@ -318,7 +318,6 @@ pub async fn events(State(app): State<App>, person: Person, Query(page): Query<P
                 rows: events.iter().rev().map(show).collect(),
                 empty: "Nothing has happened yet.",
                 next: if after > 0 { format!("/console/events?after={older}") } else { String::new() },
-                ..Table::default()
             },
         ],
         notes: key.into_iter().collect(),
