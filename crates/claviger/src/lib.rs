@@ -58,7 +58,7 @@ enum Command {
         /// The configuration file, for the signers' addresses and our certificate.
         #[arg(long, default_value = "claviger.json")]
         config: PathBuf,
-        /// `all`, `wallet:NAME`, `asset:NAME` or `customer:NAME`.
+        /// `all`, `wallet:NAME`, `asset:NAME`, `customer:NAME`, or `signer:NAME` for one signer alone.
         latch: String,
         /// Why.
         reason: String,

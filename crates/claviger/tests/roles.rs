@@ -95,7 +95,7 @@ fn t04_grants_hours_and_networks_keep_people_out_with_the_reason() {
         House::start_with(&path, restrict, decide)
     };
     let ended = house("ended", None, &|charter| {
-        charter.operators[2].expires = Some(Moment::from_seconds(1_700_000_000));
+        charter.operators[3].expires = Some(Moment::from_seconds(1_700_000_000));
     })
     .unwrap();
     assert_eq!(asked(&ended, "ada", Action::Read), (403, "grant-expired".to_owned()));
@@ -228,4 +228,19 @@ fn what_the_charter_would_say_is_explained_before_anybody_asks() {
     assert_eq!(text(&explain(60_000_000, &["omar"], "cold", ""), "/rule"), "sweep");
     assert_eq!(text(&explain(900_000_000, &["olga", "omar"], &outside, "alice"), "/rule"), "amount-max");
     assert_eq!(town.olga().get("/v1/withdrawals").unwrap()["items"], json!([]));
+}
+
+#[test]
+fn one_signer_is_frozen_alone() {
+    let town = Town::start();
+    let freeze = |latch: &str| {
+        let body = json!({"latch": latch, "reason": "its host looks odd"}).to_string();
+        town.olga().ask("POST", "/v1/freeze", latch, &body).unwrap()
+    };
+    let answer = freeze("signer:s9");
+    assert!(answer.status == 503 && text(&answer.body, "/detail").contains("names no signer:s9"), "{}", answer.body);
+    assert_eq!(freeze("signer:s2").body["frozen"], json!(["s2"]));
+    let signers = town.olga().get("/v1/signers").unwrap();
+    let latches: Vec<_> = signers["items"].as_array().unwrap().iter().map(|signer| signer["latches"].clone()).collect();
+    assert_eq!(latches, [json!([]), json!(["all"]), json!([])]);
 }

@@ -109,7 +109,7 @@ fn ask_signer(client: &mut SignerClient, config: &SignerConfig) -> SignerAnswer 
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FreezeBody {
-    /// `all`, `wallet:NAME`, `asset:NAME` or `customer:NAME`.
+    /// `all`, `wallet:NAME`, `asset:NAME`, `customer:NAME`, or `signer:NAME` for one signer alone.
     pub latch: String,
     /// Why, in words.
     pub reason: String,

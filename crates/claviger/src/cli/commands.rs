@@ -132,7 +132,7 @@ pub enum Request {
     Signers,
     /// Stop signing at once (operators).
     Freeze {
-        /// `all`, `wallet:NAME`, `asset:NAME` or `customer:NAME`.
+        /// `all`, `wallet:NAME`, `asset:NAME`, `customer:NAME`, or `signer:NAME` for one signer alone.
         latch: String,
         /// Why.
         reason: String,

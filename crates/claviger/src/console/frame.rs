@@ -62,6 +62,7 @@ impl Frame {
             app.charter.wallets.iter().map(|wallet| format!("wallet:{}", wallet.id)).collect();
         latches.push(format!("asset:{}", app.asset));
         latches.extend(app.charter.customers.iter().map(|customer| format!("customer:{}", customer.id)));
+        latches.extend(app.config.signers.iter().map(|signer| format!("signer:{}", signer.id)));
         let mut frozen = Vec::new();
         for signer in blocking(|| ask_signers(app)) {
             frozen.extend(signer.latches.into_iter().map(|latch| format!("{latch} at {}", signer.signer)));

@@ -48,7 +48,7 @@ pub use explain::{Explanation, WhatIf};
 pub use proposals::{Proposal, Standing};
 pub use reconcile::WalletPosition;
 pub use requests::{TransferBody, WithdrawalBody};
-pub use watch::for_people;
+pub use watch::{for_people, freeze_signers};
 pub use webhooks::tell;
 pub use worker::work;
 

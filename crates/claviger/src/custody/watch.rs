@@ -7,8 +7,11 @@ use store::{Event, Move, Statement};
 use types::{Moment, OperatorId};
 
 use super::{Custody, StepError, blocking, now};
+use crate::config::Config;
 use crate::problem::Problem;
 
+/// Beginning of what freezes everything at one signer.
+const SIGNER: &str = "signer:";
 /// Raised by the follower when our coins are spent by nobody that we know.
 const SPENT: &str = "unknown-spend";
 /// Stands after the signers were frozen for it, until people say that they have seen to it.
@@ -30,30 +33,42 @@ pub struct Frozen {
     pub failed: Vec<String>,
 }
 
-impl Custody {
-    /// Closes a latch at every signer that answers: all at once, over connections of their own, so that neither a signing under way
-    /// nor a signer that is away holds it up.
-    pub fn freeze(&self, latch: &str, reason: &str) -> Frozen {
-        let mut clients = match super::connect_signers(&self.config) {
-            Ok(clients) => clients,
-            Err(error) => return Frozen { at: vec![], failed: vec![error] },
-        };
-        let question = RequestBody::Freeze { latch: latch.to_owned(), reason: reason.to_owned() };
-        let ask = |client: &mut SignerClient| client.call(question.clone()).map(|_| ()).map_err(super::explain);
-        let answers: Vec<Result<(), String>> = std::thread::scope(|scope| {
-            let ask = &ask;
-            let asked: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || ask(client))).collect();
-            let gone = |_| Err("the question was not asked".to_owned());
-            asked.into_iter().map(|answer| answer.join().unwrap_or_else(gone)).collect()
-        });
-        let mut frozen = Frozen::default();
-        for (answer, config) in answers.into_iter().zip(&self.config.signers) {
-            match answer {
-                Ok(()) => frozen.at.push(config.id.clone()),
-                Err(error) => frozen.failed.push(format!("{}: {error}", config.id)),
-            }
+/// Closes a latch at every signer that answers, or everything at one of them (`signer:NAME`): all at once, over connections of
+/// their own, so that neither a signing under way nor a signer that is away holds it up.
+pub fn freeze_signers(config: &Config, latch: &str, reason: &str) -> Frozen {
+    let only = latch.strip_prefix(SIGNER);
+    let known = only.is_none_or(|only| config.signers.iter().any(|signer| signer.id == only));
+    let mut clients = match super::connect_signers(config) {
+        Ok(clients) if known => clients,
+        Ok(_) => return Frozen { at: vec![], failed: vec![format!("the configuration names no {latch}")] },
+        Err(error) => return Frozen { at: vec![], failed: vec![error] },
+    };
+    let latch = if only.is_some() { "all" } else { latch };
+    let question = RequestBody::Freeze { latch: latch.to_owned(), reason: reason.to_owned() };
+    let ask = |client: &mut SignerClient| client.call(question.clone()).map(|_| ()).map_err(super::explain);
+    let asked: Vec<(&str, Result<(), String>)> = std::thread::scope(|scope| {
+        let ask = &ask;
+        let concerned =
+            clients.iter_mut().zip(&config.signers).filter(|(_, one)| only.is_none_or(|only| one.id == only));
+        let asked: Vec<_> =
+            concerned.map(|(client, one)| (one.id.as_str(), scope.spawn(move || ask(client)))).collect();
+        let gone = |_| Err("the question was not asked".to_owned());
+        asked.into_iter().map(|(name, answer)| (name, answer.join().unwrap_or_else(gone))).collect()
+    });
+    let mut frozen = Frozen::default();
+    for (name, answer) in asked {
+        match answer {
+            Ok(()) => frozen.at.push(name.to_owned()),
+            Err(error) => frozen.failed.push(format!("{name}: {error}")),
         }
-        frozen
+    }
+    frozen
+}
+
+impl Custody {
+    /// Closes a latch at every signer that answers.
+    pub fn freeze(&self, latch: &str, reason: &str) -> Frozen {
+        freeze_signers(&self.config, latch, reason)
     }
 
     /// One person freezes; it is written down with their name.

@@ -87,8 +87,9 @@ impl House {
         let node = terminal::step("bitcoind on a private chain", || {
             Bitcoind::start(&directory.join("bitcoind")).map_err(|error| error.to_string())
         })?;
-        let people =
-            terminal::step("keys of two operators and two customers", || People::create(&directory.join("people")))?;
+        let people = terminal::step("keys of three approvers, an administrator and two customers", || {
+            People::create(&directory.join("people"))
+        })?;
         let enrolments = terminal::step("seeds and certificates of three signers", || fleet::init(directory))?;
         let mut charter = charter(&people, &enrolments)?;
         let operator_listen = free_address()?;
@@ -96,7 +97,7 @@ impl House {
         let origin = format!("http://localhost:{}", operator_listen.port());
         charter.relying_party = RelyingParty { id: "localhost".to_owned(), origin };
         decide(&mut charter);
-        let fleet = terminal::step("charter, signed by both operators and adopted by every signer", || {
+        let fleet = terminal::step("charter, signed by the approvers and adopted by every signer", || {
             charter.check().map_err(|error| error.to_string())?;
             let approvals = people.sign_all("claviger-charter", &charter.digest())?;
             Fleet::start(directory, enrolments, &charter, &approvals)
@@ -127,6 +128,7 @@ impl House {
     fn describe(&self) {
         println!("\ncustomers   http://{0}   documentation http://{0}/docs", self.service.customers);
         println!("operators   http://{0}   documentation http://{0}/docs", self.service.operators);
+        println!("console     {}/console   (a browser on this machine)", self.charter.relying_party.origin);
         println!("data        {}", self.directory.display());
         for (name, address) in self.fleet.addresses() {
             println!("signer {name}   {address} (mutual TLS)");
@@ -143,8 +145,20 @@ impl House {
         ] {
             println!("  ./claviger --url http://{address} --key {} {command}", self.people.key_file(name).display());
         }
+        println!("\nInto the console, each link once, to make a passkey:");
+        for name in std::iter::once(ADMINISTRATOR.0).chain(self.people.operators().map(|(name, _, _)| name)) {
+            match self.invite(name) {
+                Ok(link) => println!("  {name:5} {link}"),
+                Err(error) => println!("  {name:5} {error}"),
+            }
+        }
+        println!(
+            "Passkeys approve once the charter names them: enrol them, propose it as ada (console, Charter), then here: sign ID"
+        );
         println!("\nHere: pay ADDRESS AMOUNT   coins from outside, such as 0.5, in a block with one more on top");
         println!("      mine [BLOCKS]");
+        println!("      invite NAME      another link");
+        println!("      sign ID          a proposal, as olga and omar with their SSH keys");
         println!("      an empty line to stop");
     }
 
@@ -153,16 +167,43 @@ impl House {
         for line in std::io::stdin().lines() {
             let line = line.map_err(|error| error.to_string())?;
             let words: Vec<&str> = line.split_whitespace().collect();
-            let done = match words.as_slice() {
-                [] => return Ok(()),
-                ["mine"] => self.mine("1"),
-                ["mine", blocks] => self.mine(blocks),
-                ["pay", address, amount] => self.pay(address, amount),
-                _ => Err("write: pay ADDRESS AMOUNT, or: mine BLOCKS, or an empty line to stop".to_owned()),
-            };
+            let done =
+                match words.as_slice() {
+                    [] => return Ok(()),
+                    ["mine"] => self.mine("1"),
+                    ["mine", blocks] => self.mine(blocks),
+                    ["pay", address, amount] => self.pay(address, amount),
+                    ["invite", name] => self.invite(name),
+                    ["sign", id] => self.sign(id),
+                    _ => Err("write: pay ADDRESS AMOUNT, mine BLOCKS, invite NAME, sign ID, or an empty line to stop"
+                        .to_owned()),
+                };
             println!("{}", done.unwrap_or_else(|error| error));
         }
         Ok(())
+    }
+
+    fn invite(&self, name: &str) -> Outcome<String> {
+        let key = format!("invite-{name}-{}", crate::custody::now().micros());
+        let body = serde_json::json!({"operator": name});
+        let answer = self.operator(ADMINISTRATOR.0)?.post("/v1/invitations", &key, &body)?;
+        Ok(answer.get("link").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// Signs a proposal as two approvers do on their own machines.
+    fn sign(&self, id: &str) -> Outcome<String> {
+        let mut last = serde_json::Value::Null;
+        for name in ["olga", "omar"] {
+            let client = self.operator(name)?;
+            let shown = client.get(&format!("/v1/proposals/{id}"))?;
+            let text = |field: &str| shown.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let namespace = if text("kind") == "charter" { "claviger-charter" } else { "claviger-approval" };
+            let digest: Digest = text("digest").parse().map_err(|error| format!("{error}"))?;
+            let body = serde_json::json!({"signature": self.people.sign(name, namespace, &digest)?.signature});
+            last = client.post(&format!("/v1/proposals/{id}/approvals"), &format!("{name}-{id}"), &body)?;
+        }
+        let text = |field: &str| last.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
+        Ok(format!("{} {} {}", text("state"), text("outcome"), text("missing")))
     }
 
     fn mine(&self, blocks: &str) -> Outcome<String> {

@@ -1,4 +1,4 @@
-//! Two approvers with SSH keys, an administrator, and customers with request keys, all of them played by this machine.
+//! Three approvers with SSH keys, an administrator, and customers with request keys, all of them played by this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use types::{Approval, Digest, Instruction};
 use crate::Outcome;
 use crate::cli::ApiKey;
 
-const OPERATORS: [(&str, &str); 2] = [("olga", "Northbank"), ("omar", "Southtrust")];
+/// People who ask and approve: three, so that two can decide about what the third asks for.
+const OPERATORS: [(&str, &str); 3] = [("olga", "Northbank"), ("omar", "Southtrust"), ("oona", "Eastfund")];
 
 /// Who lets people in, and neither asks for coins to move nor approves it.
 pub const ADMINISTRATOR: (&str, &str) = ("ada", "Northbank");
