@@ -10,6 +10,7 @@ mod common;
 
 use std::process::Command;
 
+use claviger::dev::until;
 use common::{ASSET, Town, id_of, text};
 use serde_json::{Value, json};
 use types::{Amount, Body, Instruction};
@@ -420,10 +421,13 @@ fn t07_a_spend_that_no_record_explains_freezes_every_signer() {
     town.house.fleet.restart(2).unwrap();
     let alarm = town.until_alarm("frozen-for-spend", "no signing record");
     assert_eq!(text(&alarm, "/subject"), stolen.compute_txid().to_string());
-    let signers = town.olga().get("/v1/signers").unwrap();
-    for signer in signers["items"].as_array().unwrap() {
-        assert_eq!(signer["latches"], json!(["all"]), "{signer}");
-    }
+    // The one that was away is admitted by its peers a moment later.
+    until("every signer is frozen", || {
+        let signers = town.olga().get("/v1/signers")?;
+        let frozen = signers["items"].as_array().unwrap().iter().all(|signer| signer["latches"] == json!(["all"]));
+        if frozen { Ok(Some(())) } else { Err(signers.to_string()) }
+    })
+    .unwrap();
     // The books do not explain it either, and nothing more is paid.
     town.until_alarm("books-differ", "the books explain");
     let destination = town.outside();

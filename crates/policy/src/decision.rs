@@ -72,6 +72,13 @@ pub enum Outcome {
         /// What is missing, one line per way.
         missing: Vec<String>,
     },
+    /// It may be signed later, without anybody doing anything: hours and delays pass.
+    Later {
+        /// The rule's stable name.
+        rule: &'static str,
+        /// When, in words, and other ways that there are.
+        reason: String,
+    },
     /// It may not be signed.
     Refused {
         /// The rule's stable name.
@@ -94,6 +101,7 @@ pub fn decide(question: &Question<'_>) -> Decision {
     trace.push(match &outcome {
         Outcome::Allowed { tier } => format!("allowed in tier {tier}"),
         Outcome::Waiting { missing } => format!("waits: {}", missing.join("; or ")),
+        Outcome::Later { rule, reason } => format!("waits for {rule}: {reason}"),
         Outcome::Refused { rule, reason } => format!("refused by {rule}: {reason}"),
     });
     Decision { outcome, trace }
@@ -134,6 +142,8 @@ fn general(question: &Question<'_>) -> Option<(&'static str, String)> {
 enum Obstacle {
     /// Only people are missing.
     Missing(String),
+    /// Only time is missing.
+    Later(&'static str, String),
     /// A rule of the tier stands against it.
     Against(&'static str, String),
 }
@@ -144,6 +154,7 @@ fn tiers(question: &Question<'_>, trace: &mut Vec<String>) -> Outcome {
         _ => PaymentKind::OperatorTransfer,
     };
     let mut missing = Vec::new();
+    let mut later: Option<(&'static str, String)> = None;
     let mut last = ("no-tier", "the charter has no tier for this wallet and kind of payment".to_owned());
     for tier in &question.charter.tiers {
         if Some(&tier.wallet) != question.instruction.wallet() || tier.kind != kind {
@@ -155,13 +166,25 @@ fn tiers(question: &Question<'_>, trace: &mut Vec<String>) -> Outcome {
                 trace.push(format!("tier {}: {what}", tier.name));
                 missing.push(format!("tier {} {what}", tier.name));
             }
+            Some(Obstacle::Later(rule, reason)) => {
+                trace.push(format!("tier {}: {reason}", tier.name));
+                later = later.or(Some((rule, format!("tier {} {reason}", tier.name))));
+            }
             Some(Obstacle::Against(rule, reason)) => {
                 trace.push(format!("tier {}: {reason}", tier.name));
                 last = (rule, format!("tier {}: {reason}", tier.name));
             }
         }
     }
-    if missing.is_empty() { Outcome::Refused { rule: last.0, reason: last.1 } } else { Outcome::Waiting { missing } }
+    // A wait that has to begin somewhere goes before people who could make it needless.
+    match later {
+        Some((rule, reason)) => {
+            let ways: Vec<String> = std::iter::once(reason).chain(missing).collect();
+            Outcome::Later { rule, reason: ways.join("; or ") }
+        }
+        None if missing.is_empty() => Outcome::Refused { rule: last.0, reason: last.1 },
+        None => Outcome::Waiting { missing },
+    }
 }
 
 fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
@@ -208,12 +231,12 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
         )));
     }
     if tier.hours.is_some_and(|hours| !hours.contain(question.now)) {
-        return Some(Obstacle::Against("hours", format!("it is closed at {}, and opens by itself", question.now)));
+        return Some(Obstacle::Later("hours", format!("it is closed at {}, and opens by itself", question.now)));
     }
     let delay = i64::try_from(tier.delay_seconds).unwrap_or(i64::MAX);
     let open = question.complete.unwrap_or(question.now).plus_seconds(delay);
     if open > question.now {
-        return Some(Obstacle::Against(
+        return Some(Obstacle::Later(
             "delay",
             format!("everything is there; it opens at {open}, if nobody freezes it"),
         ));

@@ -44,6 +44,7 @@ fn rule(decision: Decision) -> &'static str {
     match decision.outcome {
         Outcome::Allowed { .. } => "allowed",
         Outcome::Waiting { .. } => "waiting",
+        Outcome::Later { rule, .. } => rule,
         Outcome::Refused { rule, .. } => rule,
     }
 }

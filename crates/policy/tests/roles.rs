@@ -47,6 +47,7 @@ fn rule(charter: &policy::Charter, book: &[BookEntry], complete: Option<i64>, no
     match decide(&question).outcome {
         Outcome::Allowed { tier } => tier,
         Outcome::Waiting { .. } => "waiting".to_owned(),
+        Outcome::Later { rule, .. } => rule.to_owned(),
         Outcome::Refused { rule, .. } => rule.to_owned(),
     }
 }
@@ -78,6 +79,18 @@ fn a_tier_waits_for_its_delay_and_its_hours() {
     let text = String::from_utf8(charter.to_bytes()).unwrap();
     assert!(text.contains("\"hours\":\"fri 00:00-08:00\""), "{text}");
     assert_eq!(policy::Charter::from_bytes(text.as_bytes()), Ok(charter));
+}
+
+#[test]
+fn a_wait_is_not_hidden_by_a_later_tier_that_asks_for_people() {
+    let mut charter = demo();
+    let large = policy::Tier { name: "quorum".to_owned(), windows: vec![], ..charter.tiers[0].clone() };
+    charter.tiers.push(policy::Tier { quorum: policy::Quorum { people: 2, organisations: 2 }, ..large });
+    charter.tiers[0].delay_seconds = 600;
+    assert_eq!(rule(&charter, &[], None, NOW), "delay");
+    charter.tiers[1].amount_max = Amount::from_units(1);
+    assert_eq!(rule(&charter, &[], None, NOW), "delay");
+    assert_eq!(rule(&charter, &[], Some(NOW - 600), NOW), "automatic");
 }
 
 #[test]

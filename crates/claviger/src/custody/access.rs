@@ -14,7 +14,7 @@ use crate::problem::Problem;
 
 /// How long a challenge can be answered, in seconds.
 const CHALLENGE_SECONDS: i64 = 300;
-/// Most challenges that wait for an answer; the oldest are forgotten beyond that.
+/// Most challenges that wait for an answer; nobody gets another one beyond that, until some have ended.
 const CHALLENGES_MAX: usize = 10_000;
 /// People who must say that a device is lost.
 const LOST_QUORUM: usize = 2;

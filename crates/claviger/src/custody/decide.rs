@@ -1,5 +1,8 @@
 //! Whether a payment may go: by the same rules as at the signers, with what is known here. Signers decide anew.
 
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
 use ledger::{Kind, Transfer, TransferId};
 use orders::PaymentState;
 use policy::{Decision, Outcome, Question, count_approvals, decide, verify_customer_request};
@@ -8,16 +11,30 @@ use types::{Amount, Approval, Evidence, Instruction, Moment};
 
 use super::{Custody, StepError, now, transfer_id};
 
+/// How long a payment that waits for people is left alone while nobody approves it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 impl Custody {
     /// Moves on every payment that is not being signed yet.
     pub(super) async fn decide_payments(&self) -> Result<(), StepError> {
         for payment in self.store.payments_in(PaymentState::Held).await? {
             self.move_payment(payment, PaymentState::Screened, "", "").await?;
         }
-        for state in [PaymentState::Screened, PaymentState::AwaitingApproval] {
-            for payment in self.store.payments_in(state).await? {
-                self.decide_payment(payment).await?;
-            }
+        for payment in self.store.payments_in(PaymentState::Screened).await? {
+            self.decide_payment(payment).await?;
+        }
+        let waiting = self.store.payments_in(PaymentState::AwaitingApproval).await?;
+        let due: Vec<PaymentRow> = {
+            let mut looked = self.looked();
+            let ids: HashSet<&str> = waiting.iter().map(|payment| payment.id.as_str()).collect();
+            looked.retain(|id, _| ids.contains(id.as_str()));
+            let due = |payment: &PaymentRow| looked.get(&payment.id).is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
+            waiting.into_iter().filter(due).collect()
+        };
+        for payment in due {
+            // Noted before: an approval that comes meanwhile takes the note away, and is not overlooked.
+            self.looked().insert(payment.id.clone(), Instant::now());
+            self.decide_payment(payment).await?;
         }
         for payment in self.store.payments_in(PaymentState::Approved).await? {
             if now() >= payment.expires {
@@ -32,10 +49,15 @@ impl Custody {
             self.end_payment(payment, PaymentState::Expired, "it was not approved in time", "system", now()).await?;
             return Ok(());
         }
-        match self.explain_payment(&payment, now()).await?.outcome {
+        let outcome = self.explain_payment(&payment, now()).await?.outcome;
+        match outcome {
             Outcome::Allowed { tier } => self.move_payment(payment, PaymentState::Approved, &tier, "").await,
-            Outcome::Waiting { missing } => {
-                let reason = missing.join("; or ");
+            Outcome::Waiting { .. } | Outcome::Later { .. } => {
+                let reason = match outcome {
+                    Outcome::Waiting { missing } => missing.join("; or "),
+                    Outcome::Later { reason, .. } => reason,
+                    _ => String::new(),
+                };
                 if payment.state == PaymentState::AwaitingApproval && payment.reason == reason {
                     return Ok(());
                 }

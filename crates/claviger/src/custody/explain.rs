@@ -41,6 +41,7 @@ impl From<Decision> for Explanation {
         let (outcome, rule) = match decision.outcome {
             Outcome::Allowed { tier } => ("allowed", tier),
             Outcome::Waiting { missing } => ("waiting", missing.join("; or ")),
+            Outcome::Later { rule, .. } => ("waiting", rule.to_owned()),
             Outcome::Refused { rule, .. } => ("refused", rule.to_owned()),
         };
         Explanation { outcome: outcome.to_owned(), rule, explanation: decision.trace }

@@ -96,6 +96,8 @@ pub struct Custody {
     index: Mutex<AddressIndex>,
     /// When signers are asked again about a transaction, and how often they were in vain. Forgotten by a restart.
     patience: Mutex<HashMap<String, (Instant, u32)>>,
+    /// When payments that wait for people were looked at last; an approval takes its payment out.
+    looked: Mutex<HashMap<String, Instant>>,
     /// Challenges that were given out for signing in, with the end of each. Forgotten by a restart.
     challenges: Mutex<HashMap<Digest, Moment>>,
     wake: Notify,
@@ -158,6 +160,7 @@ impl Custody {
             signers: Mutex::new(signers),
             index: Mutex::default(),
             patience: Mutex::default(),
+            looked: Mutex::default(),
             challenges: Mutex::default(),
             wake: Notify::new(),
             reload: Notify::new(),
@@ -249,6 +252,10 @@ impl Custody {
 
     fn patience(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, u32)>> {
         self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn challenges(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Moment>> {

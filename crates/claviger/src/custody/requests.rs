@@ -327,6 +327,7 @@ impl Custody {
         match self.store.commit(step).await {
             // One person counts once, with whatever key.
             Ok(_) | Err(CommitError::Constraint) => {
+                self.looked().remove(id);
                 self.wake();
                 Ok(payment)
             }

@@ -1,6 +1,6 @@
 //! The loop that drives the pipelines: every step in turn, again and again, until nothing is left to do; then it waits.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ const STEPS: [(&str, &[&str]); 6] = [
 pub async fn work(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
     // Alarms of the process before this one are ours to clear.
     let raised = match custody.store.alarms().await {
-        Ok(alarms) => alarms.into_iter().map(|alarm| (alarm.code, alarm.subject)).collect(),
-        Err(_) => HashSet::new(),
+        Ok(alarms) => alarms.into_iter().map(|alarm| ((alarm.code, alarm.subject), alarm.message)).collect(),
+        Err(_) => HashMap::new(),
     };
     let mut worker = Worker { custody, looked: HashSet::new(), raised, tip: None };
     while !*stop.borrow() {
@@ -47,8 +47,8 @@ pub async fn work(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
 struct Worker {
     custody: Arc<Custody>,
     looked: HashSet<Txid>,
-    /// Alarms that stand: code and subject.
-    raised: HashSet<(String, String)>,
+    /// Alarms that stand: code and subject, with their words.
+    raised: HashMap<(String, String), String>,
     tip: Option<u32>,
 }
 
@@ -107,7 +107,7 @@ impl Worker {
                 let codes = STEPS.iter().find(|(name, _)| *name == step).map_or(&[][..], |(_, codes)| codes);
                 let done: Vec<_> = self
                     .raised
-                    .iter()
+                    .keys()
                     .filter(|(code, subject)| codes.contains(&code.as_str()) || (code == "step" && subject == step))
                     .cloned()
                     .collect();
@@ -126,8 +126,15 @@ impl Worker {
     async fn alarm(&mut self, code: &str, subject: &str, message: Option<String>) {
         let key = (code.to_owned(), subject.to_owned());
         let at = now();
-        let step = match &message {
-            Some(message) if self.raised.insert(key.clone()) => {
+        let before = match &message {
+            Some(message) => self.raised.insert(key.clone(), message.clone()),
+            None => self.raised.remove(&key),
+        };
+        let step = match (&message, &before) {
+            (Some(message), Some(words)) if message == words => return,
+            // The same alarm for another reason: the words change, and one entry in the log is enough.
+            (Some(message), Some(_)) => Move::new(at).run(Statement::raise_alarm(code, subject, message, at)),
+            (Some(message), None) => {
                 eprintln!("claviger: {code} {subject}: {message}");
                 Move::new(at).run(Statement::raise_alarm(code, subject, message, at)).audit(
                     "system",
@@ -136,21 +143,19 @@ impl Worker {
                     &**message,
                 )
             }
-            Some(_) => return,
-            None if self.raised.remove(&key) => Move::new(at).run(Statement::clear_alarm(code, subject, at)).audit(
+            (None, Some(_)) => Move::new(at).run(Statement::clear_alarm(code, subject, at)).audit(
                 "system",
                 "alarm.cleared",
                 subject,
                 code,
             ),
-            None => return,
+            (None, None) => return,
         };
         if self.custody.store.commit(step).await.is_err() {
             // A full disk, for instance: said on standard error above, written down once there is room.
-            if message.is_some() {
-                self.raised.remove(&key)
-            } else {
-                self.raised.insert(key)
+            match before {
+                Some(words) => self.raised.insert(key, words),
+                None => self.raised.remove(&key),
             };
         }
     }

@@ -14,9 +14,6 @@ use super::{Core, OwnWallet};
 use crate::record::{Event, Intended};
 use crate::refusal::Refused;
 
-/// Rules that time alone fulfils.
-const TIMED: [&str; 2] = ["hours", "delay"];
-
 /// The most instructions in one transaction.
 const INSTRUCTIONS_MAX: usize = 100;
 
@@ -187,10 +184,11 @@ impl Core {
                 let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
                 Err(Refused::new("approvals-missing", format!("{}{refused}", missing.join("; or "))))
             }
+            Outcome::Later { rule, reason } => Err(Refused::for_now(rule, reason)),
             Outcome::Refused { rule, reason } => match asked {
                 Some(Err(error)) => Err(Refused::new(rule, format!("{reason}: {error}"))),
-                // A window rolls on; hours and delays pass.
-                _ if rule.ends_with("-window") || TIMED.contains(&rule) => Err(Refused::for_now(rule, reason)),
+                // A window rolls on.
+                _ if rule.ends_with("-window") => Err(Refused::for_now(rule, reason)),
                 _ => Err(Refused::new(rule, reason)),
             },
         }
