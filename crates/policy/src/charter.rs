@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use types::{Amount, Asset, CustomerId, Digest, Moment, Network, OperatorId, SignerId, WalletId};
+use types::{Amount, Asset, Body, CustomerId, Digest, Moment, Network, OperatorId, SignerId, WalletId};
 
 use crate::json;
 use crate::roles::Role;
@@ -41,6 +41,10 @@ pub struct Charter {
     pub charter_quorum: Quorum,
     /// Who must agree to open a latch or release an anchor.
     pub release_quorum: Quorum,
+    /// Who must agree to a step of a key's life.
+    pub key_quorum: Quorum,
+    /// The most that one activation of a signature key may allow.
+    pub activation: ActivationCaps,
     /// The largest step forward of a signer's clock between two records of its journal, in seconds.
     pub clock_step_seconds_max: u64,
     /// The longest that an instruction may live, in seconds.
@@ -104,6 +108,28 @@ pub struct SignerIdentity {
     pub id: SignerId,
     /// Ed25519 public key that signs heads of its journal and its attestations.
     pub journal_key: [u8; 32],
+    /// Whether it has no network: such signers, and no others, hold the keys of cold wallets.
+    pub offline: bool,
+    /// Who administers its machine, and so holds its sealed keys: none of them may hold what opens these.
+    pub custodians: Vec<OperatorId>,
+    /// The device that must hold its keys, as `manufacturer/model/firmware`; empty when none must.
+    pub device: String,
+}
+
+impl SignerIdentity {
+    /// A signer that is connected, with nothing said about its custodians and device.
+    pub const fn online(id: SignerId, journal_key: [u8; 32]) -> SignerIdentity {
+        SignerIdentity { id, journal_key, offline: false, custodians: Vec::new(), device: String::new() }
+    }
+}
+
+/// Bounds of an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActivationCaps {
+    /// Length in seconds.
+    pub seconds_max: u64,
+    /// Signatures, one for each input.
+    pub signatures_max: u64,
 }
 
 /// Whether a wallet serves withdrawals or stays away from them.
@@ -307,6 +333,14 @@ impl Charter {
         self.wallets.iter().find(|wallet| wallet.id == *id)
     }
 
+    /// Who must agree to an instruction that moves no coins: nobody's coins move by it, but later ones may.
+    pub const fn quorum_for(&self, body: &Body) -> Quorum {
+        match body {
+            Body::KeyStep(_) => self.key_quorum,
+            _ => self.release_quorum,
+        }
+    }
+
     /// The signer of that name.
     pub fn signer(&self, id: &SignerId) -> Option<&SignerIdentity> {
         self.signers.iter().find(|signer| signer.id == *id)
@@ -327,6 +361,14 @@ impl Charter {
             return wrong(format!("no signer is named \"{}\": that means every one", types::EVERY_SIGNER));
         }
         unique("journal key", self.signers.iter().map(|signer| signer.journal_key))?;
+        // Whoever keeps two signers' machines could bring their keys together.
+        unique("custodian", self.signers.iter().flat_map(|signer| &signer.custodians))?;
+        if self.key_quorum.people < 2 {
+            return wrong("steps of a key's life need two people or more".to_owned());
+        }
+        if self.activation.seconds_max == 0 || self.activation.signatures_max == 0 {
+            return wrong("no key could ever be activated".to_owned());
+        }
         // One key in the hands of two names would let one person count twice.
         unique("operator key", self.operators.iter().flat_map(|operator| &operator.keys).map(|key| key_material(key)))?;
         let passkeys = || self.operators.iter().flat_map(|operator| &operator.passkeys);
@@ -387,7 +429,7 @@ impl Charter {
     }
 
     fn quorums(&self) -> impl Iterator<Item = (&str, Quorum)> {
-        [("charter", self.charter_quorum), ("release", self.release_quorum)]
+        [("charter", self.charter_quorum), ("release", self.release_quorum), ("key", self.key_quorum)]
             .into_iter()
             .chain(self.tiers.iter().map(|tier| (tier.name.as_str(), tier.quorum)))
     }

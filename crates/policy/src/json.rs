@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use types::{Digest, Moment};
 
 use crate::charter::{
-    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey, PaymentKind,
-    Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
+    ActivationCaps, AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey,
+    PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 use crate::roles::Role;
 
@@ -131,6 +131,14 @@ pub(crate) fn read_charter(bytes: &[u8]) -> Result<Charter, CharterError> {
         })?,
         charter_quorum: fields.object("charter_quorum", read_quorum)?,
         release_quorum: fields.object("release_quorum", read_quorum)?,
+        key_quorum: fields.object("key_quorum", read_quorum)?,
+        activation: fields.object("activation", |mut caps| {
+            let activation = ActivationCaps {
+                seconds_max: caps.parse("seconds_max")?,
+                signatures_max: caps.parse("signatures_max")?,
+            };
+            caps.finish().map(|()| activation)
+        })?,
         clock_step_seconds_max: fields.parse("clock_step_seconds_max")?,
         instruction_seconds_max: fields.parse("instruction_seconds_max")?,
     };
@@ -193,7 +201,17 @@ fn read_customer(value: Value) -> Result<Customer, CharterError> {
 
 fn read_signer(value: Value) -> Result<SignerIdentity, CharterError> {
     let mut fields = Fields::of(value, "a signer")?;
-    let signer = SignerIdentity { id: fields.parse("id")?, journal_key: fields.key("journal_key")? };
+    let signer = SignerIdentity {
+        id: fields.parse("id")?,
+        journal_key: fields.key("journal_key")?,
+        offline: fields.choice("offline", YES_NO)?,
+        custodians: fields.list("custodians", |name| {
+            read_text(name)?
+                .parse()
+                .map_err(|error: types::IdError| CharterError::Form(format!("a custodian: {error}")))
+        })?,
+        device: fields.text("device")?,
+    };
     fields.finish().map(|()| signer)
 }
 
@@ -356,7 +374,13 @@ pub(crate) fn write_charter(charter: &Charter) -> Vec<u8> {
         (
             "signers",
             list(&charter.signers, |signer| {
-                object([("id", text(&signer.id)), ("journal_key", text(hex::encode(signer.journal_key)))])
+                object([
+                    ("id", text(&signer.id)),
+                    ("journal_key", text(hex::encode(signer.journal_key))),
+                    ("offline", text(name_of(YES_NO, signer.offline))),
+                    ("custodians", list(&signer.custodians, |name| text(name))),
+                    ("device", text(&signer.device)),
+                ])
             }),
         ),
         (
@@ -398,6 +422,14 @@ pub(crate) fn write_charter(charter: &Charter) -> Vec<u8> {
         ),
         ("charter_quorum", write_quorum(&charter.charter_quorum)),
         ("release_quorum", write_quorum(&charter.release_quorum)),
+        ("key_quorum", write_quorum(&charter.key_quorum)),
+        (
+            "activation",
+            object([
+                ("seconds_max", text(charter.activation.seconds_max)),
+                ("signatures_max", text(charter.activation.signatures_max)),
+            ]),
+        ),
         ("clock_step_seconds_max", text(charter.clock_step_seconds_max)),
         ("instruction_seconds_max", text(charter.instruction_seconds_max)),
     ]);

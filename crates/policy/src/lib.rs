@@ -18,8 +18,8 @@ mod succession;
 pub use approvals::{ApprovalRefusal, Counted, count_approvals};
 pub use changes::changes;
 pub use charter::{
-    AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey, PaymentKind,
-    Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
+    ActivationCaps, AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey,
+    PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
 pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposure_max};

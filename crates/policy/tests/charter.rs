@@ -42,7 +42,7 @@ fn bytes_round_trip_and_have_one_spelling() {
 #[test]
 fn t08_contradictions_are_refused() {
     type Change = dyn Fn(&mut Charter);
-    let changes: [(&str, &Change); 16] = [
+    let changes: [(&str, &Change); 19] = [
         ("operator stands there twice", &|charter| charter.operators[1].id = charter.operators[0].id.clone()),
         ("operator key stands there twice", &|charter| {
             charter.operators[1].keys = vec!["ssh-ed25519 A other".to_owned()]
@@ -59,6 +59,13 @@ fn t08_contradictions_are_refused() {
         ("can never be met", &|charter| charter.charter_quorum = Quorum { people: 3, organisations: 1 }),
         ("asks for nobody", &|charter| charter.release_quorum = Quorum { people: 0, organisations: 0 }),
         ("unknown wallet", &|charter| charter.tiers[0].wallet = "warm".parse().unwrap()),
+        ("two people or more", &|charter| charter.key_quorum = Quorum { people: 1, organisations: 1 }),
+        ("ever be activated", &|charter| charter.activation.signatures_max = 0),
+        ("custodian stands there twice", &|charter| {
+            for signer in &mut charter.signers {
+                signer.custodians = vec!["carl".parse().unwrap()];
+            }
+        }),
         ("cold wallet pay", &|charter| charter.wallets[0].class = WalletClass::Cold),
         ("leave our own wallets", &|charter| charter.tiers[2].destinations = Destinations::Any),
         ("no rolling limit", &|charter| charter.tiers[0].windows.clear()),

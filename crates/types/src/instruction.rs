@@ -1,6 +1,6 @@
 use crate::{
-    Amount, Asset, CanonicalError, CanonicalObject, CustomerId, Digest, InstructionId, Moment, OperatorId, Party,
-    SignerId, WalletId,
+    Amount, Asset, CanonicalError, CanonicalObject, CustomerId, Digest, InstructionId, KeyStep, Moment, OperatorId,
+    Party, SignerId, WalletId,
 };
 
 /// What people decide and signers enforce: a coin moves only through one of these.
@@ -45,6 +45,8 @@ pub enum Body {
         /// The address in the chain's own notation.
         address: String,
     },
+    /// A step in the life of a signer's keys. An operator asks, the key quorum agrees.
+    KeyStep(KeyStep),
 }
 
 /// A payment to the outside.
@@ -137,6 +139,7 @@ impl Instruction {
             Body::Unfreeze(_) => "unfreeze",
             Body::AnchorRelease { .. } => "anchor-release",
             Body::AddressEntry { .. } => "address-entry",
+            Body::KeyStep(_) => "key-step",
         }
     }
 
@@ -149,6 +152,7 @@ impl Instruction {
             Body::AnchorRelease { requester, .. } | Body::AddressEntry { requester, .. } => {
                 Party::Operator(requester.clone())
             }
+            Body::KeyStep(step) => Party::Operator(step.requester.clone()),
         }
     }
 
@@ -191,6 +195,7 @@ impl Instruction {
                 object.insert("customer", customer);
                 object.insert("address", address);
             }
+            Body::KeyStep(step) => step.write(&mut object),
         }
         object.to_bytes()
     }
@@ -224,6 +229,7 @@ impl Instruction {
                 customer: parse(&mut object, "customer")?,
                 address: object.take("address")?,
             },
+            "key-step" => Body::KeyStep(KeyStep::read(&mut object, operator(requester)?)?),
             _ => return Err(InstructionError::Kind(kind)),
         };
         let instruction = Instruction {
@@ -257,7 +263,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(payment.amount),
             Body::OperatorTransfer(transfer) => Some(transfer.amount),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } | Body::KeyStep(_) => None,
         }
     }
 
@@ -266,7 +272,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(payment.fee_max),
             Body::OperatorTransfer(transfer) => Some(transfer.fee_max),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } | Body::KeyStep(_) => None,
         }
     }
 
@@ -275,7 +281,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(payment.asset),
             Body::OperatorTransfer(transfer) => Some(transfer.asset),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } | Body::KeyStep(_) => None,
         }
     }
 
@@ -284,7 +290,7 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(&payment.wallet),
             Body::OperatorTransfer(transfer) => Some(&transfer.wallet),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } | Body::KeyStep(_) => None,
         }
     }
 
@@ -293,12 +299,12 @@ impl Instruction {
         match &self.body {
             Body::CustomerWithdrawal(payment) => Some(&payment.destination),
             Body::OperatorTransfer(transfer) => Some(&transfer.destination),
-            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
+            Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } | Body::KeyStep(_) => None,
         }
     }
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     object: &mut CanonicalObject,
     field: &'static str,
 ) -> Result<T, InstructionError> {

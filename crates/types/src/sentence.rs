@@ -62,6 +62,7 @@ pub fn sentence(instruction: &Instruction) -> String {
             "Let customer {customer} be paid at {} from the end of the charter's waiting time on, as operator {requester} asks",
             grouped(address)
         ),
+        Body::KeyStep(step) => write!(text, "{}", step.sentence()),
     };
     let _ = write!(
         text,

@@ -11,8 +11,8 @@ use bitcoin::transaction::Version;
 use bitcoin::{NetworkKind, Transaction, TxOut};
 use chains::bitcoin::{Branch, Change, Input, Payment, WalletDescriptor, generate, parse_address};
 use policy::{
-    Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier, Wallet,
-    WalletClass,
+    ActivationCaps, Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity,
+    Tier, Wallet, WalletClass,
 };
 use types::{Amount, Asset, Body, Instruction, Network};
 
@@ -47,7 +47,7 @@ impl Desk {
             operators: operators.to_vec(),
             relying_party: RelyingParty::default(),
             customers: vec![],
-            signers: vec![SignerIdentity { id: "s1".parse().unwrap(), journal_key: [1; 32] }],
+            signers: vec![SignerIdentity::online("s1".parse().unwrap(), [1; 32])],
             wallets: vec![Wallet {
                 id: "hot".parse().unwrap(),
                 asset: Asset::Bitcoin(Network::Regtest),
@@ -73,6 +73,8 @@ impl Desk {
             fee: FeeCaps { sats_max: 10_000, sats_per_kvb_max: 100_000 },
             charter_quorum: two,
             release_quorum: two,
+            key_quorum: two,
+            activation: ActivationCaps { seconds_max: 86_400, signatures_max: 1_000 },
             clock_step_seconds_max: 3600,
             instruction_seconds_max: 86_400,
         };

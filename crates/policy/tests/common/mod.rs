@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier,
-    Wallet, WalletClass, WalletWindow, Window,
+    ActivationCaps, Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role,
+    SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 use types::{Amount, Approval, Asset, Body, Digest, Instruction, Moment, Network, Payment, Transfer};
 
@@ -93,9 +93,7 @@ pub fn charter(operators: Vec<Operator>) -> Charter {
         operators,
         relying_party: RelyingParty::default(),
         customers: vec![Customer { id: "alice".parse().unwrap(), keys: vec![[7; 32]] }],
-        signers: (1..=3u8)
-            .map(|n| SignerIdentity { id: format!("s{n}").parse().unwrap(), journal_key: [n; 32] })
-            .collect(),
+        signers: (1..=3u8).map(|n| SignerIdentity::online(format!("s{n}").parse().unwrap(), [n; 32])).collect(),
         wallets: vec![wallet("hot", WalletClass::Hot), wallet("cold", WalletClass::Cold)],
         tiers: vec![
             tier("automatic", PaymentKind::CustomerWithdrawal, 100, vec![window(3600, 250)], 0, Destinations::Any),
@@ -108,6 +106,8 @@ pub fn charter(operators: Vec<Operator>) -> Charter {
         fee: FeeCaps { sats_max: 100_000, sats_per_kvb_max: 500_000 },
         charter_quorum: two,
         release_quorum: two,
+        key_quorum: two,
+        activation: ActivationCaps { seconds_max: 86_400, signatures_max: 1_000 },
         clock_step_seconds_max: 3600,
         instruction_seconds_max: 86_400,
     }
