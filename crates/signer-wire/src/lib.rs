@@ -7,6 +7,6 @@ mod message;
 
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, read_frame, write_frame};
 pub use message::{
-    Approval, Customer, Evidence, Head, Instruction, Limit, Refusal, Reply, ReplyBody, Request, RequestBody, Signature,
-    Statement, VERSION,
+    Approval, Ceremony, Customer, Evidence, Head, Instruction, KeyLine, Limit, Refusal, Reply, ReplyBody, Request,
+    RequestBody, Signature, Statement, VERSION,
 };

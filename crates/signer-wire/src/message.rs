@@ -76,6 +76,8 @@ pub enum RequestBody {
     },
     /// How much of each limit is used?
     Exposure,
+    /// In what state is each of your keys?
+    Board,
 }
 
 /// An instruction with what proves that people want it.
@@ -218,6 +220,56 @@ pub struct Limit {
     pub exposure_max: String,
 }
 
+/// One key on the board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyLine {
+    /// `signature`, `verification`, `sealing` or `seed`.
+    pub kind: String,
+    /// Its name among its kind.
+    pub name: String,
+    /// Its state.
+    pub state: String,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// Who brought it there; empty when it went by itself.
+    pub person: String,
+    /// At which terminal.
+    pub terminal: String,
+    /// An instruction's identifier, or what else brought it about.
+    pub cause: String,
+    /// The wallet that it serves; empty when none.
+    pub wallet: String,
+    /// Whether it is in memory and can sign.
+    pub open: bool,
+    /// Until when a quorum lets it be open (RFC 3339); empty when none does.
+    pub until: String,
+    /// Signatures that are left of what the quorum allowed.
+    pub signatures_left: u64,
+    /// How long it was open in all, in seconds.
+    pub active_seconds: u64,
+    /// How often it moved.
+    pub moves: u64,
+}
+
+/// A ceremony that was held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ceremony {
+    /// When (RFC 3339).
+    pub at: String,
+    /// Which step.
+    pub step: String,
+    /// What came of it.
+    pub detail: String,
+    /// Who.
+    pub person: String,
+    /// At which terminal.
+    pub terminal: String,
+    /// An instruction's identifier, or what else brought it about.
+    pub cause: String,
+}
+
 /// A signer's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,6 +319,13 @@ pub enum ReplyBody {
     },
     /// To `Exposure`.
     Exposure(Vec<Limit>),
+    /// To `Board`.
+    Board {
+        /// Every key that the signer ever had.
+        keys: Vec<KeyLine>,
+        /// The newest ceremonies, newest first.
+        ceremonies: Vec<Ceremony>,
+    },
     /// To everything else that was done.
     Done,
     /// It was not done.

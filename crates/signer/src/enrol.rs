@@ -1,14 +1,25 @@
-//! Setting a signer up: making its secrets, saying what the charter needs to know of it, and pinning whom it listens to.
+//! Setting a signer up: sealing its secrets, saying what the charter needs to know of it, and pinning whom it listens to.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use chains::bitcoin::AccountKey;
+use ed25519_dalek::SigningKey;
+use sealing::NewSlot;
 use serde::{Deserialize, Serialize};
-use types::{Network, SignerId};
+use types::{KeyKind, KeyState, Moment, Network, SignerId};
 use zeroize::Zeroizing;
 
-use crate::keys::{Keys, KeysError, write_secret};
+use crate::core::{key_move, path};
+use crate::journal::{Journal, JournalError};
+use crate::keys::{JOURNAL_KEY, JOURNAL_KEY_BYTES, Keys, KeysError, write_secret};
+use crate::life::{Actor, KeyName};
+use crate::record::{Event, Record};
+use crate::refusal::Refused;
+use crate::seed::Seed;
+use crate::vault::{Sealed, Vault, VaultError, seal};
 
 /// What people need of a new signer to write a charter. Public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +40,14 @@ pub struct Enrolment {
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
     /// The secrets.
-    #[error("the secrets cannot be made or read")]
+    #[error("the secrets cannot be read")]
     Keys(#[from] KeysError),
+    /// Sealing.
+    #[error("the secrets were not sealed")]
+    Sealing(#[source] Refused),
+    /// A sealed file.
+    #[error("the sealed files were not written")]
+    Vault(#[from] VaultError),
     /// The certificate.
     #[error("the certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
@@ -40,6 +57,15 @@ pub enum EnrolError {
     /// A file's content.
     #[error("the file {0} is damaged")]
     Damaged(PathBuf),
+    /// The journal.
+    #[error("the journal cannot be begun")]
+    Journal(#[from] JournalError),
+    /// There is something already.
+    #[error("{0} is not empty; a signer's directory is never overwritten: name a new one")]
+    Taken(PathBuf),
+    /// No randomness.
+    #[error("the system gives no randomness")]
+    Random,
 }
 
 /// The name in a signer's certificate. Certificates are pinned, so one name serves all.
@@ -55,27 +81,112 @@ pub mod files {
     pub const CLIENT: &str = "client.pem";
     /// The journal.
     pub const JOURNAL: &str = "journal";
+    /// Where people at this machine open and close keys.
+    pub const CONTROL: &str = "control.sock";
 }
 
-/// Makes a new signer in `directory` with `accounts` account keys. Refuses a directory that holds one.
-pub fn create(directory: &Path, id: &SignerId, network: Network, accounts: u32) -> Result<Enrolment, EnrolError> {
-    let keys = Keys::create(directory, network)?;
+/// A signer that is about to be.
+pub struct Birth {
+    /// Identifier.
+    pub id: SignerId,
+    /// Network.
+    pub network: Network,
+    /// How many accounts, one for each wallet.
+    pub accounts: u32,
+    /// The seed.
+    pub seed: Seed,
+    /// What opens the seed.
+    pub seed_slots: Vec<NewSlot>,
+    /// What opens the accounts' keys.
+    pub account_slots: Vec<NewSlot>,
+    /// Who makes it, where, and why.
+    pub by: Actor,
+    /// When.
+    pub now: Moment,
+    /// A ceremony to note in the journal: its step and what came of it.
+    pub ceremony: Option<(String, String)>,
+}
+
+/// Makes a new signer in `directory`, which must be new or empty.
+///
+/// Everything is written beside it and then takes its name in one step: a crash before leaves a directory of another name, whose
+/// secrets nobody was told of and which the next try removes; a crash after leaves a whole signer.
+pub fn create(directory: &Path, birth: Birth) -> Result<Enrolment, EnrolError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| EnrolError::File(path, error)
+    };
+    if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(EnrolError::Taken(directory.to_owned()));
+    }
+    let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let new = directory.with_file_name(format!("{name}.new"));
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(failed(&new))?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&new).map_err(failed(&new))?;
+    let enrolment = write_all(&new, birth)?;
+    File::open(&new).and_then(|directory| directory.sync_all()).map_err(failed(&new))?;
+    fs::rename(&new, directory).map_err(failed(directory))?;
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed(parent))?;
+    Ok(enrolment)
+}
+
+fn write_all(directory: &Path, birth: Birth) -> Result<Enrolment, EnrolError> {
+    let fingerprint = birth.seed.fingerprint(&bitcoin::secp256k1::Secp256k1::new());
+    let fingerprint = fingerprint.map_err(|error| EnrolError::Sealing(Refused::new("seed", error.to_string())))?;
+    let sealed = seal(&birth.id, birth.network, &birth.seed, birth.accounts, birth.seed_slots, birth.account_slots)
+        .map_err(EnrolError::Sealing)?;
+    // The seed is not needed any more.
+    drop(birth.seed);
+    Vault::Seed.write(directory, &sealed.seed)?;
+    Vault::Accounts.write(directory, &sealed.accounts)?;
+    let mut journal_key = Zeroizing::new([0; JOURNAL_KEY_BYTES]);
+    getrandom::fill(journal_key.as_mut()).map_err(|_| EnrolError::Random)?;
     let pair = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&pair)?;
     let enrolment = Enrolment {
-        signer: id.to_string(),
-        network: network.to_string(),
-        journal_key: hex::encode(keys.journal().verifying_key().to_bytes()),
-        accounts: (0..accounts).map(|account| keys.account_descriptor(account)).collect::<Result<_, _>>()?,
+        signer: birth.id.to_string(),
+        network: birth.network.to_string(),
+        journal_key: hex::encode(SigningKey::from_bytes(&journal_key).verifying_key().to_bytes()),
+        accounts: sealed.expressions.clone(),
         certificate: certificate.pem(),
     };
     let private = Zeroizing::new(pair.serialize_pem());
     let json = serde_json::to_vec_pretty(&enrolment).unwrap_or_default();
-    for (name, content) in [(files::TLS_KEY, private.as_bytes()), (files::ENROLMENT, &json)] {
+    let contents =
+        [(JOURNAL_KEY, journal_key.as_slice()), (files::TLS_KEY, private.as_bytes()), (files::ENROLMENT, &json)];
+    for (name, content) in contents {
         let path = directory.join(name);
         write_secret(&path, content).map_err(|error| EnrolError::File(path, error))?;
     }
+    let (mut journal, _) = Journal::open(&directory.join(files::JOURNAL))?;
+    let by = (&birth.by).into();
+    let moves = first_moves(&sealed, &fingerprint.to_string(), birth.accounts);
+    let event = match birth.ceremony {
+        Some((step, detail)) => Event::Ceremony { step, detail, moves, by, instruction: String::new() },
+        None => Event::Keys { moves, by },
+    };
+    journal.append(&Record { at: birth.now.micros(), event })?;
     Ok(enrolment)
+}
+
+fn first_moves(sealed: &Sealed, fingerprint: &str, accounts: u32) -> Vec<crate::record::KeyMove> {
+    let begin = |kind, name: String, to| {
+        let key = KeyName { kind, name };
+        let mut moves = vec![key_move(&key, None, KeyState::Generated)];
+        moves.extend(path(&key, &[KeyState::Generated, to]));
+        moves
+    };
+    let mut moves = begin(KeyKind::Seed, fingerprint.to_owned(), KeyState::InUse);
+    for envelope in [&sealed.seed, &sealed.accounts] {
+        moves.extend(begin(KeyKind::Sealing, envelope.k3().to_string(), KeyState::InUse));
+    }
+    for account in 0..accounts {
+        moves.extend(begin(KeyKind::Signature, account.to_string(), KeyState::Inactive));
+    }
+    moves
 }
 
 /// Reads who the signer in `directory` is.
@@ -84,6 +195,8 @@ pub fn load(directory: &Path) -> Result<(SignerId, Keys, Enrolment), EnrolError>
     let bytes = fs::read(&path).map_err(|error| EnrolError::File(path.clone(), error))?;
     let enrolment: Enrolment = serde_json::from_slice(&bytes).map_err(|_| EnrolError::Damaged(path.clone()))?;
     let id = enrolment.signer.parse().map_err(|_| EnrolError::Damaged(path.clone()))?;
-    let network = enrolment.network.parse().map_err(|_| EnrolError::Damaged(path))?;
-    Ok((id, Keys::load(directory, network)?, enrolment))
+    let network = enrolment.network.parse().map_err(|_| EnrolError::Damaged(path.clone()))?;
+    let accounts = enrolment.accounts.iter().map(|text| AccountKey::parse(text, network)).collect::<Result<_, _>>();
+    let accounts = accounts.map_err(|_| EnrolError::Damaged(path))?;
+    Ok((id, Keys::load(directory, network, accounts)?, enrolment))
 }

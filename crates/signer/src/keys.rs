@@ -1,32 +1,101 @@
-//! The signer's secrets: the seed, the key that signs its journal's heads, and the certificate's key.
+//! What a signer has of its keys while it runs: the key that signs its journal's heads, what everyone may know of its accounts, and
+//! those signature keys (K1) that people have opened for a time. Seeds are never here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use bitcoin::NetworkKind;
-use bitcoin::bip32::{ChildNumber, DerivationPath, Xpriv, Xpub};
-use bitcoin::secp256k1::{All, Secp256k1};
+use bitcoin::bip32::{ChainCode, Xpriv, Xpub};
+use bitcoin::secp256k1::{All, Secp256k1, SecretKey};
+use chains::bitcoin::AccountKey;
 use ed25519_dalek::SigningKey;
 use types::Network;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
-/// Bytes of a seed: 256 bits (BIP-32 recommends it).
-const SEED_BYTES: usize = 32;
+/// Bytes of the key that signs heads: an Ed25519 seed (RFC 8032).
+pub(crate) const JOURNAL_KEY_BYTES: usize = 32;
+/// Bytes of a sealed account: private key and chain code (BIP-32).
+pub(crate) const ACCOUNT_BYTES: usize = 64;
 
-/// The secrets, never shown.
+/// A private key and chain code (BIP-32), wiped when dropped, never shown.
+pub struct Secret(Zeroizing<[u8; ACCOUNT_BYTES]>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// Takes a key apart, and wipes it.
+    pub fn of(mut key: Xpriv) -> Secret {
+        let mut bytes = Zeroizing::new([0; ACCOUNT_BYTES]);
+        let (private, chain) = bytes.split_at_mut(32);
+        private.copy_from_slice(key.private_key.as_ref());
+        chain.copy_from_slice(key.chain_code.as_bytes());
+        key.private_key.non_secure_erase();
+        Secret(bytes)
+    }
+
+    /// Reads what was sealed.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Secret> {
+        <[u8; ACCOUNT_BYTES]>::try_from(bytes).ok().map(|bytes| Secret(Zeroizing::new(bytes)))
+    }
+
+    /// What is sealed.
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// The key, with everything public about it taken from `public`.
+    fn key(&self, public: &Xpub) -> Option<Transient> {
+        let (private, chain) = self.0.split_at(32);
+        Some(Transient(Xpriv {
+            network: public.network,
+            depth: public.depth,
+            parent_fingerprint: public.parent_fingerprint,
+            child_number: public.child_number,
+            private_key: SecretKey::from_slice(private).ok()?,
+            chain_code: ChainCode::from(<[u8; 32]>::try_from(chain).ok()?),
+        }))
+    }
+}
+
+/// A key for the time of one use; wiped when dropped.
+pub struct Transient(Xpriv);
+
+impl Deref for Transient {
+    type Target = Xpriv;
+
+    fn deref(&self) -> &Xpriv {
+        &self.0
+    }
+}
+
+impl Drop for Transient {
+    fn drop(&mut self) {
+        self.0.private_key.non_secure_erase();
+        self.0.chain_code = ChainCode::from([0; 32]);
+    }
+}
+
+/// The keys of a running signer.
 pub struct Keys {
-    master: Xpriv,
     journal: SigningKey,
-    secp: Secp256k1<All>,
     network: Network,
+    accounts: Vec<AccountKey>,
+    open: BTreeMap<u32, Secret>,
+    canary: Option<Secret>,
+    secp: Secp256k1<All>,
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("network", &self.network).finish_non_exhaustive()
+        f.debug_struct("Keys").field("network", &self.network).field("open", &self.open.keys()).finish_non_exhaustive()
     }
 }
 
@@ -37,36 +106,31 @@ pub enum KeysError {
     #[error("the key file {0} cannot be read or written")]
     File(&'static str, #[source] io::Error),
     /// A file is not what was written.
-    #[error("the key file {0} is damaged; restore it from its backup")]
+    #[error("the key file {0} is damaged; set this signer up anew from its backup")]
     Damaged(&'static str),
-    /// No randomness.
-    #[error("the system gives no randomness")]
-    Random,
+    /// What was opened is another key than the one that the enrolment names.
+    #[error(
+        "the sealed key of account {0} is not the one that the enrolment names: the files of two signers were mixed"
+    )]
+    Differs(u32),
+    /// No such account.
+    #[error("this signer has no account {0}; derive it first")]
+    NoAccount(u32),
 }
 
-impl Keys {
-    /// Makes new secrets in `directory`, which is created for the owner alone; refuses to overwrite.
-    pub fn create(directory: &Path, network: Network) -> Result<Keys, KeysError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| KeysError::File("directory", error))?;
-        for name in ["seed", "journal-key"] {
-            let mut secret = Zeroizing::new([0; SEED_BYTES]);
-            getrandom::fill(secret.as_mut()).map_err(|_| KeysError::Random)?;
-            write_secret(&directory.join(name), secret.as_ref()).map_err(|error| KeysError::File(name, error))?;
-        }
-        Keys::load(directory, network)
-    }
+/// The name of the file with the key that signs heads.
+pub(crate) const JOURNAL_KEY: &str = "journal-key";
 
-    /// Reads the secrets.
-    pub fn load(directory: &Path, network: Network) -> Result<Keys, KeysError> {
-        let kind = if network == Network::Bitcoin { NetworkKind::Main } else { NetworkKind::Test };
-        let seed = read_secret(directory, "seed")?;
-        let master = Xpriv::new_master(kind, seed.as_ref()).map_err(|_| KeysError::Damaged("seed"))?;
-        let journal = SigningKey::from_bytes(&*read_secret(directory, "journal-key")?);
-        Ok(Keys { master, journal, secp: Secp256k1::new(), network })
+impl Keys {
+    /// Reads the key that signs heads. `accounts` are public, in order.
+    pub fn load(directory: &Path, network: Network, accounts: Vec<AccountKey>) -> Result<Keys, KeysError> {
+        let bytes =
+            Zeroizing::new(fs::read(directory.join(JOURNAL_KEY)).map_err(|error| KeysError::File(JOURNAL_KEY, error))?);
+        let secret = <[u8; JOURNAL_KEY_BYTES]>::try_from(bytes.as_slice());
+        let mut secret = secret.map_err(|_| KeysError::Damaged(JOURNAL_KEY))?;
+        let journal = SigningKey::from_bytes(&secret);
+        secret.zeroize();
+        Ok(Keys { journal, network, accounts, open: BTreeMap::new(), canary: None, secp: Secp256k1::new() })
     }
 
     /// The curve's context.
@@ -84,28 +148,56 @@ impl Keys {
         &self.journal
     }
 
-    /// The account's path (BIP-48, script type P2WSH).
-    pub fn account_path(&self, account: u32) -> DerivationPath {
-        let hardened = |index| ChildNumber::Hardened { index };
-        DerivationPath::from(vec![hardened(48), hardened(self.network.coin_type()), hardened(account), hardened(2)])
+    /// What everyone may know of the accounts.
+    pub fn accounts(&self) -> &[AccountKey] {
+        &self.accounts
     }
 
-    /// The key at a path.
-    pub fn derive(&self, path: &DerivationPath) -> Result<Xpriv, KeysError> {
-        self.master.derive_priv(&self.secp, path).map_err(|_| KeysError::Damaged("seed"))
+    /// The account that has this key.
+    pub fn account_of(&self, key: &AccountKey) -> Option<u32> {
+        let position = self.accounts.iter().position(|account| account.xpub == key.xpub && account.path == key.path)?;
+        u32::try_from(position).ok()
     }
 
-    /// What a descriptor needs of an account: `[fingerprint/path]xpub/<0;1>/*`.
-    pub fn account_descriptor(&self, account: u32) -> Result<String, KeysError> {
-        let path = self.account_path(account);
-        let xpub = Xpub::from_priv(&self.secp, &self.derive(&path)?);
-        Ok(format!("[{}/{path}]{xpub}/<0;1>/*", self.master.fingerprint(&self.secp)))
+    fn public(&self, account: u32) -> Result<&AccountKey, KeysError> {
+        let position = usize::try_from(account).unwrap_or(usize::MAX);
+        self.accounts.get(position).ok_or(KeysError::NoAccount(account))
     }
 
-    /// The key that signs canaries, in a branch of its own that no wallet reaches.
-    pub fn canary(&self) -> Result<Xpriv, KeysError> {
-        // The path is BIP-43's purpose field with the letters "can" as a number, far from every registered purpose.
-        self.derive(&DerivationPath::from(vec![ChildNumber::Hardened { index: 0x0063_616e }]))
+    /// Takes an account's private key into use, if it is the one that the enrolment names.
+    pub fn open(&mut self, account: u32, secret: Secret) -> Result<(), KeysError> {
+        let public = self.public(account)?.xpub;
+        let key = secret.key(&public).ok_or(KeysError::Differs(account))?;
+        if Xpub::from_priv(&self.secp, &key) != public {
+            return Err(KeysError::Differs(account));
+        }
+        drop(key);
+        self.open.insert(account, secret);
+        Ok(())
+    }
+
+    /// Takes the key of canaries into use.
+    pub fn open_canary(&mut self, secret: Secret) {
+        self.canary = Some(secret);
+    }
+
+    /// Wipes an account's private key; with the last one, the key of canaries goes too.
+    pub fn close(&mut self, account: u32) {
+        self.open.remove(&account);
+        if self.open.is_empty() {
+            self.canary = None;
+        }
+    }
+
+    /// An account's private key for one use, if it is open.
+    pub fn account(&self, account: u32) -> Option<Transient> {
+        self.open.get(&account)?.key(&self.public(account).ok()?.xpub)
+    }
+
+    /// The key that signs canaries, if any key is open.
+    pub fn canary(&self) -> Option<SecretKey> {
+        let secret = self.canary.as_ref()?;
+        SecretKey::from_slice(secret.expose().get(..32)?).ok()
     }
 }
 
@@ -115,10 +207,4 @@ pub fn write_secret(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-}
-
-fn read_secret(directory: &Path, name: &'static str) -> Result<Zeroizing<[u8; SEED_BYTES]>, KeysError> {
-    let bytes = Zeroizing::new(fs::read(directory.join(name)).map_err(|error| KeysError::File(name, error))?);
-    let secret = <[u8; SEED_BYTES]>::try_from(bytes.as_slice()).map_err(|_| KeysError::Damaged(name))?;
-    Ok(Zeroizing::new(secret))
 }

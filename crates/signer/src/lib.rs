@@ -3,11 +3,15 @@
 //! Trusts its own key, journal and charter. Trusts nothing that a caller says: instructions, evidence, transactions and
 //! peers' statements are verified here. Opens no connection outward, speaks no HTTP, knows no database.
 
+pub mod control;
 pub mod core;
 pub mod enrol;
 pub mod journal;
 pub mod keys;
+pub mod life;
 pub mod record;
 pub mod refusal;
+pub mod seed;
 pub mod server;
 pub mod state;
+pub mod vault;

@@ -33,6 +33,41 @@ pub enum Event {
     Released {
         /// Number of the intent's record.
         intent: u64,
+        /// The wallet.
+        wallet: String,
+        /// Of each signature, the first 16 bytes of its nonce point and of the digest that it signs, hexadecimal.
+        signatures: Vec<(String, String)>,
+    },
+    /// Keys moved from state to state, all at once.
+    Keys {
+        /// The moves, in order.
+        moves: Vec<KeyMove>,
+        /// Who.
+        by: By,
+    },
+    /// A key quorum allowed a wallet's key to be opened.
+    Authorised {
+        /// The wallet.
+        wallet: String,
+        /// From when on it ends, in microseconds since 1970.
+        until: i64,
+        /// How many signatures.
+        signatures: u64,
+        /// The instruction's identifier.
+        instruction: String,
+    },
+    /// A ceremony was held.
+    Ceremony {
+        /// Which step.
+        step: String,
+        /// What came of it, in words; nothing secret.
+        detail: String,
+        /// Keys that moved by it.
+        moves: Vec<KeyMove>,
+        /// Who.
+        by: By,
+        /// The instruction's identifier; empty for what needs none.
+        instruction: String,
     },
     /// The newest head of a peer's journal.
     Peer {
@@ -97,4 +132,45 @@ pub struct Intended {
     pub tier: String,
     /// What it adds to that tier's use: payout and share of the fee, less what was counted before, in base units.
     pub charge: String,
+}
+
+/// A record whose content makes no sense, although its hash is right: written by another version, or by a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record of the journal makes no sense to this version")]
+pub struct Nonsense;
+
+/// One move of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyMove {
+    /// Kind of key.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The state before; empty for a key that was just made.
+    pub from: String,
+    /// The state after.
+    pub to: String,
+}
+
+/// Who did something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// The person.
+    pub person: String,
+    /// The terminal.
+    pub terminal: String,
+    /// An instruction's identifier, or what else brought it about.
+    pub cause: String,
+}
+
+impl From<&By> for crate::life::Actor {
+    fn from(by: &By) -> crate::life::Actor {
+        crate::life::Actor { person: by.person.clone(), terminal: by.terminal.clone(), cause: by.cause.clone() }
+    }
+}
+
+impl From<&crate::life::Actor> for By {
+    fn from(actor: &crate::life::Actor) -> By {
+        By { person: actor.person.clone(), terminal: actor.terminal.clone(), cause: actor.cause.clone() }
+    }
 }

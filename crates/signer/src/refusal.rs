@@ -1,5 +1,7 @@
 //! Refusals: each with a stable name, the reason in words, and whether trying again can help.
 
+use std::borrow::Cow;
+
 use signer_wire::Refusal;
 
 /// Something was not done, by name.
@@ -7,7 +9,7 @@ use signer_wire::Refusal;
 #[error("{code}: {reason}")]
 pub struct Refused {
     /// Stable name of the rule.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// Why, in words.
     pub reason: String,
     /// Whether the same question can be answered later.
@@ -17,17 +19,17 @@ pub struct Refused {
 impl Refused {
     /// A refusal that stands.
     pub fn new(code: &'static str, reason: impl Into<String>) -> Refused {
-        Refused { code, reason: reason.into(), retry: false }
+        Refused { code: Cow::Borrowed(code), reason: reason.into(), retry: false }
     }
 
     /// A refusal whose cause can go away without the asker's doing: with time, or by a quorum.
     pub fn for_now(code: &'static str, reason: impl Into<String>) -> Refused {
-        Refused { code, reason: reason.into(), retry: true }
+        Refused { code: Cow::Borrowed(code), reason: reason.into(), retry: true }
     }
 }
 
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Refusal {
-        Refusal { code: refused.code.to_owned(), reason: refused.reason, retry: refused.retry }
+        Refusal { code: refused.code.into_owned(), reason: refused.reason, retry: refused.retry }
     }
 }

@@ -60,9 +60,21 @@ pub fn tls(directory: &Path, enrolment: &Enrolment) -> Result<Arc<ServerConfig>,
     Ok(Arc::new(config))
 }
 
+/// How often it is looked whether a key's window has ended.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Closes keys whose windows end, for ever.
+pub fn tick(core: &Mutex<Core>) {
+    loop {
+        std::thread::sleep(TICK);
+        if let Err(refused) = core.lock().unwrap_or_else(PoisonError::into_inner).tick(now()) {
+            eprintln!("closing keys: {}: {}", refused.code, refused.reason);
+        }
+    }
+}
+
 /// Serves for ever.
-pub fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, core: Core) -> Result<(), ServerError> {
-    let core = Arc::new(Mutex::new(core));
+pub fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, core: &Arc<Mutex<Core>>) -> Result<(), ServerError> {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         let (stream, _) = listener.accept()?;
@@ -70,7 +82,7 @@ pub fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, core: Core) -> 
             open.fetch_sub(1, Ordering::SeqCst);
             continue;
         }
-        let (config, core, open) = (Arc::clone(config), Arc::clone(&core), Arc::clone(&open));
+        let (config, core, open) = (Arc::clone(config), Arc::clone(core), Arc::clone(&open));
         std::thread::spawn(move || {
             if let Err(error) = converse(stream, config, &core) {
                 eprintln!("a connection ended: {error}");

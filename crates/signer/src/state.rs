@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::OutPoint;
 use policy::{BookEntry, Charter, Spent};
-use types::{Amount, Digest, InstructionId, Moment, SignerId, WalletId};
+use types::{Amount, Digest, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
 
-use crate::record::{Event, Intended, Record};
+use crate::life::{Actor, Authorised, Ceremony, KeyName, Life};
+use crate::record::{Event, Intended, KeyMove, Nonsense, Record};
 
 /// What an instruction's identifier stands for since it was first prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +41,46 @@ pub struct State {
     pub book: Vec<BookEntry>,
     /// Instructions that were carried out here and move no coins.
     pub executed: BTreeSet<InstructionId>,
+    /// The lives of keys.
+    pub life: Life,
 }
 
-/// A record whose content makes no sense, although its hash is right: written by another version, or by a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a record of the journal makes no sense to this version")]
-pub struct Nonsense;
+/// The name of a wallet's verification keys: another descriptor is another key.
+pub fn verification_key(wallet: &policy::Wallet) -> String {
+    let digest = Digest::of(&[wallet.descriptor.as_bytes()]).to_string();
+    format!("{}-{}", wallet.id, digest.get(..8).unwrap_or_default())
+}
+
+/// What a charter does to verification keys (K2): a new wallet's are in use, one that it no longer names are suspended. Addresses
+/// of both are watched for ever.
+///
+/// # Errors
+/// [`types::ForbiddenMove`] when a wallet whose keys were suspended comes back.
+pub fn verification_moves(life: &Life, charter: &Charter) -> Result<Vec<KeyMove>, types::ForbiddenMove> {
+    let kind = KeyKind::Verification;
+    let mut moves = Vec::new();
+    let named: BTreeSet<String> = charter.wallets.iter().map(verification_key).collect();
+    let mut go = |name: &str, from: &str, to: KeyState| {
+        let (name, from, to) = (name.to_owned(), from.to_owned(), to.to_string());
+        moves.push(KeyMove { kind: kind.to_string(), name, from, to });
+    };
+    for name in &named {
+        match life.state(&KeyName { kind, name: name.clone() }) {
+            None => {
+                go(name, "", KeyState::Generated);
+                go(name, KeyState::Generated.as_str(), KeyState::InUse);
+            }
+            Some(KeyState::InUse) => {}
+            Some(state) => kind.check(state, KeyState::InUse)?,
+        }
+    }
+    for (key, entry) in life.of_kind(kind) {
+        if entry.state == KeyState::InUse && !named.contains(&key.name) {
+            go(&key.name, KeyState::InUse.as_str(), KeyState::Suspended);
+        }
+    }
+    Ok(moves)
+}
 
 impl State {
     /// Takes one record into account.
@@ -53,7 +88,11 @@ impl State {
         let at = Moment::from_micros(record.at);
         match &record.event {
             Event::Charter { text } => {
-                self.charter = Some(Charter::from_bytes(text.as_bytes()).map_err(|_| Nonsense)?);
+                let charter = Charter::from_bytes(text.as_bytes()).map_err(|_| Nonsense)?;
+                let moves = verification_moves(&self.life, &charter).map_err(|_| Nonsense)?;
+                let cause = format!("charter version {}", charter.version);
+                self.life.apply(&moves, &Actor { cause, ..Actor::default() }, at)?;
+                self.charter = Some(charter);
             }
             Event::Intent { instructions, change_index, .. } => {
                 for intended in instructions {
@@ -84,7 +123,26 @@ impl State {
                 self.book.push(BookEntry { customer, address: address.clone(), since: at });
                 self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
             }
-            Event::Released { .. } | Event::Beat => {}
+            Event::Released { wallet, signatures, .. } => {
+                self.life.signed(&wallet.parse().map_err(|_| Nonsense)?, signatures)?;
+            }
+            Event::Keys { moves, by } => self.life.apply(moves, &by.into(), at)?,
+            Event::Authorised { wallet, until, signatures, instruction } => {
+                let instruction: InstructionId = instruction.parse().map_err(|_| Nonsense)?;
+                let wallet = wallet.parse().map_err(|_| Nonsense)?;
+                self.executed.insert(instruction.clone());
+                let until = Moment::from_micros(*until);
+                self.life.authorised.insert(wallet, Authorised { instruction, until, left: *signatures });
+            }
+            Event::Ceremony { step, detail, moves, by, instruction } => {
+                self.life.apply(moves, &by.into(), at)?;
+                if !instruction.is_empty() {
+                    self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
+                }
+                let (step, detail) = (step.clone(), detail.clone());
+                self.life.ceremonies.push(Ceremony { at, step, detail, by: by.into() });
+            }
+            Event::Beat => {}
         }
         self.last = Some(at);
         Ok(())

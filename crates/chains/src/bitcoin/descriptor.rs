@@ -38,6 +38,17 @@ pub struct AccountKey {
     pub xpub: Xpub,
 }
 
+impl AccountKey {
+    /// Reads a key expression such as `[fingerprint/48'/coin'/account'/2']xpub/<0;1>/*` for `network`.
+    pub fn parse(text: &str, network: Network) -> Result<AccountKey, DescriptorError> {
+        let key: DescriptorPublicKey =
+            text.parse().map_err(|error: miniscript::descriptor::DescriptorKeyParseError| {
+                DescriptorError::Form(error.to_string())
+            })?;
+        account_key(&key, network)
+    }
+}
+
 /// A wallet: P2WSH `sortedmulti(m, …)` over account keys, with a receiving and a change branch.
 #[derive(Clone, Debug)]
 pub struct WalletDescriptor {

@@ -40,11 +40,7 @@ impl Core {
 
     /// Carries out an instruction of a quorum, once.
     pub(super) fn execute(&mut self, wire: &WireInstruction, now: Moment) -> Result<ReplyBody, Refused> {
-        let (instruction, evidence) = read(wire)?;
-        if self.state.executed.contains(&instruction.id) {
-            return Err(Refused::new("executed", "this instruction was carried out before"));
-        }
-        self.check_release(&instruction, &evidence.approvals, now)?;
+        let instruction = self.counted(wire, now)?;
         match &instruction.body {
             Body::Unfreeze(freeze) => {
                 if freeze.signer != self.id && freeze.signer.as_str() != types::EVERY_SIGNER {
@@ -88,11 +84,24 @@ impl Core {
                 };
                 self.remember(self.stamp(now), event)?;
             }
+            Body::KeyStep(step) => {
+                return self.key_step(&instruction, step, now);
+            }
             Body::CustomerWithdrawal(_) | Body::OperatorTransfer(_) => {
                 return Err(Refused::new("kind", "an instruction that moves coins is prepared and released"));
             }
         }
         Ok(ReplyBody::Done)
+    }
+
+    /// Reads an instruction that moves no coins, if it was not carried out before and its quorum agrees.
+    pub(super) fn counted(&self, wire: &WireInstruction, now: Moment) -> Result<Instruction, Refused> {
+        let (instruction, evidence) = read(wire)?;
+        if self.state.executed.contains(&instruction.id) {
+            return Err(Refused::new("executed", "this instruction was carried out before"));
+        }
+        self.check_quorum(&instruction, &evidence.approvals, now)?;
+        Ok(instruction)
     }
 
     fn check_all_open(&self) -> Result<(), Refused> {
@@ -111,7 +120,7 @@ impl Core {
         }
     }
 
-    fn check_release(
+    fn check_quorum(
         &self,
         instruction: &Instruction,
         approvals: &[types::Approval],
@@ -126,11 +135,11 @@ impl Core {
             return Err(Refused::new("expired", "the instruction expired or lives too long"));
         }
         let counted = count_approvals(charter, instruction, approvals, now);
-        if counted.meets(charter.release_quorum) {
+        let quorum = charter.quorum_for(&instruction.body);
+        if counted.meets(quorum) {
             return Ok(());
         }
         let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
-        let quorum = charter.release_quorum;
         let reason = format!(
             "needs {} people of {} organisations, counted are {}{refused}",
             quorum.people,

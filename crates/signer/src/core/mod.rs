@@ -1,6 +1,7 @@
 //! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
 
 mod execute;
+mod life;
 mod peers;
 mod prepare;
 mod release;
@@ -8,17 +9,18 @@ mod release;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bitcoin::bip32::Xpriv;
 use chains::bitcoin::WalletDescriptor;
-use policy::{Charter, SignerIdentity};
+use policy::{Charter, SignerIdentity, WalletClass};
 use signer_wire::{Limit, ReplyBody, RequestBody};
 use types::{Approval, Body, Instruction, Moment, SignerId, WalletId};
 
 use crate::journal::{Journal, JournalError};
 use crate::keys::Keys;
+use crate::life::Actor;
 use crate::record::{Event, Record};
 use crate::refusal::Refused;
 use crate::state::State;
+pub use life::{key_move, path};
 use release::Pending;
 
 /// The latch that is closed until every peer has said what it remembers of this signer.
@@ -36,19 +38,18 @@ pub(crate) const ASSET: &str = "asset:";
 /// Beginning of a customer's latch.
 pub(crate) const CUSTOMER: &str = "customer:";
 
-/// A wallet with this signer's own account key.
-pub(crate) struct OwnWallet {
-    pub(crate) descriptor: WalletDescriptor,
-    pub(crate) account: Xpriv,
-}
-
 /// One signer.
 pub struct Core {
     id: SignerId,
     keys: Keys,
     journal: Journal,
     state: State,
-    wallets: BTreeMap<WalletId, OwnWallet>,
+    /// Every wallet of the charter.
+    wallets: BTreeMap<WalletId, WalletDescriptor>,
+    /// Those of which this signer has a key, with the number of its account.
+    own: BTreeMap<WalletId, u32>,
+    /// Those whose key is open.
+    windows: BTreeMap<WalletId, life::Window>,
     /// What peers must sign before this signer signs anything; none once they did.
     nonce: Option<String>,
     pending: BTreeMap<String, Pending>,
@@ -62,7 +63,7 @@ pub enum StartError {
     Journal(#[from] JournalError),
     /// Its content.
     #[error("the journal cannot be understood")]
-    Nonsense(#[from] crate::state::Nonsense),
+    Nonsense(#[from] crate::record::Nonsense),
     /// The charter does not fit this signer.
     #[error("the charter does not fit this signer")]
     Charter(#[source] Refused),
@@ -87,12 +88,15 @@ impl Core {
             journal,
             state,
             wallets: BTreeMap::new(),
+            own: BTreeMap::new(),
+            windows: BTreeMap::new(),
             nonce: Some(hex::encode(nonce)),
             pending: BTreeMap::new(),
         };
         if let Some(charter) = core.state.charter.clone() {
-            core.wallets = core.own_wallets(&charter).map_err(StartError::Charter)?;
+            (core.wallets, core.own) = core.fitting(&charter).map_err(StartError::Charter)?;
         }
+        core.close_after_start().map_err(StartError::Charter)?;
         Ok(core)
     }
 
@@ -107,10 +111,14 @@ impl Core {
     }
 
     fn take_charter(&mut self, charter: &Charter, at: Moment) -> Result<(), Refused> {
-        let wallets = self.own_wallets(charter)?;
+        let (wallets, own) = self.fitting(charter)?;
+        let gone: Vec<WalletId> =
+            self.windows.keys().filter(|wallet| own.get(*wallet) != self.own.get(*wallet)).cloned().collect();
+        let by = Actor { cause: format!("charter version {}", charter.version), ..Actor::default() };
+        self.close_keys(&gone, &by, at)?;
         let text = String::from_utf8(charter.to_bytes()).unwrap_or_default();
         self.remember(at, Event::Charter { text })?;
-        self.wallets = wallets;
+        (self.wallets, self.own) = (wallets, own);
         // What was checked under the old charter is not released under the new one.
         self.pending.clear();
         Ok(())
@@ -130,6 +138,7 @@ impl Core {
             RequestBody::Execute { instruction } => self.execute(instruction, now),
             RequestBody::Adopt { charter, approvals } => self.adopt_next(charter, approvals, now),
             RequestBody::Exposure => self.exposure(now),
+            RequestBody::Board => Ok(self.board(now)),
         };
         answer.unwrap_or_else(|refused| ReplyBody::Refused(refused.into()))
     }
@@ -148,7 +157,7 @@ impl Core {
 
     /// The names of closed latches.
     pub fn latches(&self) -> Vec<String> {
-        let waiting = self.nonce.is_some().then(|| AWAITING_PEERS.to_owned());
+        let waiting = self.awaits_peers().then(|| AWAITING_PEERS.to_owned());
         self.state.latches.keys().cloned().chain(waiting).collect()
     }
 
@@ -156,8 +165,41 @@ impl Core {
         self.state.charter.as_ref().ok_or_else(|| Refused::new("no-charter", "this signer has not taken a charter yet"))
     }
 
+    /// The other signers that are connected, and so can remember.
     pub(crate) fn peers(&self) -> Result<Vec<SignerIdentity>, Refused> {
-        Ok(self.charter()?.signers.iter().filter(|signer| signer.id != self.id).cloned().collect())
+        let connected = |signer: &&SignerIdentity| signer.id != self.id && !signer.offline;
+        Ok(self.charter()?.signers.iter().filter(connected).cloned().collect())
+    }
+
+    /// Its name.
+    pub const fn id(&self) -> &SignerId {
+        &self.id
+    }
+
+    /// The network whose coins it signs for.
+    pub const fn network(&self) -> types::Network {
+        self.keys.network()
+    }
+
+    /// Who administers its machine, by the charter.
+    pub fn custodians(&self) -> &[types::OperatorId] {
+        let own = self.state.charter.as_ref().and_then(|charter| charter.signer(&self.id));
+        own.map_or(&[], |own| &own.custodians)
+    }
+
+    /// The state of a key, if this signer ever had it.
+    pub fn key_state(&self, key: &crate::life::KeyName) -> Option<types::KeyState> {
+        self.state.life.state(key)
+    }
+
+    /// Whether the charter says that this signer has no network.
+    pub fn offline(&self) -> bool {
+        self.state.charter.as_ref().and_then(|charter| charter.signer(&self.id)).is_some_and(|own| own.offline)
+    }
+
+    /// A signer without a network hears of its peers with each bundle instead.
+    fn awaits_peers(&self) -> bool {
+        self.nonce.is_some() && !self.offline()
     }
 
     /// Writes down what happened; only then is it so.
@@ -202,7 +244,7 @@ impl Core {
         wallet: &WalletId,
         instructions: impl Iterator<Item = &'a Instruction>,
     ) -> Result<(), Refused> {
-        if self.nonce.is_some() {
+        if self.awaits_peers() {
             let reason = "started anew; every peer must first say what it remembers of this signer";
             return Err(Refused::for_now(AWAITING_PEERS, reason));
         }
@@ -224,31 +266,52 @@ impl Core {
         }
     }
 
-    /// Finds this signer's own key in every wallet of a charter.
-    fn own_wallets(&self, charter: &Charter) -> Result<BTreeMap<WalletId, OwnWallet>, Refused> {
+    /// Reads every wallet of a charter and finds this signer's own keys in them: a connected signer has one in every hot wallet, one
+    /// without a network in every cold wallet, and neither has any in the other's.
+    fn fitting(
+        &self,
+        charter: &Charter,
+    ) -> Result<(BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>), Refused> {
         let wrong = |reason: String| Refused::new("charter-unfit", reason);
-        let own = charter.signer(&self.id).map(|signer| signer.journal_key);
-        if own != Some(self.keys.journal().verifying_key().to_bytes()) || charter.network != self.keys.network() {
-            return Err(wrong("it does not name this signer, its journal key and its network".to_owned()));
+        let known = charter.signer(&self.id).filter(|_| charter.network == self.keys.network());
+        let known = known.filter(|own| own.journal_key == self.keys.journal().verifying_key().to_bytes());
+        let known =
+            known.ok_or_else(|| wrong("it does not name this signer, its journal key and its network".to_owned()))?;
+        let before = self.state.charter.as_ref().and_then(|charter| charter.signer(&self.id));
+        if before.is_some_and(|before| before.offline != known.offline) {
+            return Err(wrong(
+                "a signer that was connected never becomes one without a network, nor the other way".to_owned(),
+            ));
         }
-        let mut wallets = BTreeMap::new();
+        crate::state::verification_moves(&self.state.life, charter).map_err(|error| wrong(error.to_string()))?;
+        let (mut wallets, mut own) = (BTreeMap::new(), BTreeMap::new());
         for wallet in &charter.wallets {
             let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network)
                 .map_err(|error| wrong(format!("wallet {}: {error}", wallet.id)))?;
-            if descriptor.keys().len() != charter.signers.len() {
-                return Err(wrong(format!("wallet {} does not have one key for each signer", wallet.id)));
+            let cold = wallet.class == WalletClass::Cold;
+            let alike = charter.signers.iter().filter(|signer| signer.offline == cold).count();
+            if descriptor.keys().len() != alike {
+                let kind = if cold { "without a network" } else { "that is connected" };
+                return Err(wrong(format!("wallet {} does not have one key for each signer {kind}", wallet.id)));
             }
-            let mut account = None;
-            for key in descriptor.keys() {
-                let candidate = self.keys.derive(&key.path).map_err(|error| wrong(error.to_string()))?;
-                if bitcoin::bip32::Xpub::from_priv(self.keys.secp(), &candidate) == key.xpub {
-                    account = Some(candidate);
+            let account = descriptor.keys().iter().find_map(|key| self.keys.account_of(key));
+            match account {
+                Some(account) if own.values().any(|other| *other == account) => {
+                    return Err(wrong(format!("wallet {} has the same key of this signer as another", wallet.id)));
                 }
+                Some(account) if cold == known.offline => {
+                    own.insert(wallet.id.clone(), account);
+                }
+                None if cold != known.offline => {}
+                Some(_) => {
+                    let reason = "only signers without a network hold keys of cold wallets, and no others";
+                    return Err(wrong(format!("wallet {}: {reason}", wallet.id)));
+                }
+                None => return Err(wrong(format!("wallet {} has no key of this signer", wallet.id))),
             }
-            let account = account.ok_or_else(|| wrong(format!("wallet {} has no key of this signer", wallet.id)))?;
-            wallets.insert(wallet.id.clone(), OwnWallet { descriptor, account });
+            wallets.insert(wallet.id.clone(), descriptor);
         }
-        Ok(wallets)
+        Ok((wallets, own))
     }
 
     fn exposure(&self, now: Moment) -> Result<ReplyBody, Refused> {
@@ -268,8 +331,9 @@ impl Core {
             };
             let used = self.state.spent.iter().map(|(_, spent)| spent).filter(|spent| counts(spent));
             let used = types::Amount::checked_sum(used.map(|spent| spent.amount)).unwrap_or(types::Amount::MAX);
-            let threshold = self.wallets.get(wallet).map_or(1, |own| own.descriptor.threshold());
-            let all = u32::try_from(charter.signers.len()).unwrap_or(u32::MAX);
+            let threshold = self.wallets.get(wallet).map_or(1, WalletDescriptor::threshold);
+            let all = self.wallets.get(wallet).map_or(usize::MAX, |wallet| wallet.keys().len());
+            let all = u32::try_from(all).unwrap_or(u32::MAX);
             let exposure = policy::exposure_max(window.amount_max, all, u32::try_from(threshold).unwrap_or(1));
             limits.push(Limit {
                 wallet: wallet.to_string(),

@@ -40,7 +40,7 @@ impl Core {
     }
 
     fn peer(&self, name: &str) -> Result<SignerIdentity, Refused> {
-        let known = self.peers()?.into_iter().find(|peer| peer.id.as_str() == name);
+        let known = self.charter()?.signers.iter().find(|peer| peer.id != self.id && peer.id.as_str() == name).cloned();
         known.ok_or_else(|| Refused::new("unknown-peer", "the charter names no such peer of this signer"))
     }
 
@@ -111,22 +111,49 @@ impl Core {
                 .ok_or_else(|| {
                     Refused::for_now("peer-missing", format!("no fresh statement of {} about this signer", peer.id))
                 })?;
-            let same = statement.seq == 0
-                || self.journal.hash_at(statement.seq).map(|hash| hash.to_string()) == Some(statement.hash.clone());
-            if !same {
-                let reason = format!(
-                    "{} remembers record {} of this signer, which its journal does not have",
-                    peer.id, statement.seq
-                );
-                self.remember(
-                    self.stamp(now),
-                    Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.clone() },
-                )?;
-                return Err(Refused::new(JOURNAL_BEHIND, reason));
-            }
+            self.check_remembered(statement, now)?;
         }
         self.nonce = None;
         Ok(ReplyBody::Done)
+    }
+
+    /// What a signer without a network needs instead of witnesses: most of the connected signers say, over the digest of the very
+    /// instruction and so after it was made, what they remember of this signer's journal, and none of them remembers more than it has.
+    pub(super) fn check_recalled(&mut self, nonce: &str, statements: &[Statement], now: Moment) -> Result<(), Refused> {
+        let own = self.id.to_string();
+        let peers = self.peers()?;
+        let mut said: BTreeSet<SignerId> = BTreeSet::new();
+        for statement in statements.iter().filter(|statement| statement.signer == own && statement.nonce == nonce) {
+            let peer = peers.iter().find(|peer| statement.witness == peer.id.as_str());
+            let Some(peer) =
+                peer.filter(|peer| verified(&peer.journal_key, &statement_text(statement), &statement.signature))
+            else {
+                continue;
+            };
+            self.check_remembered(statement, now)?;
+            said.insert(peer.id.clone());
+        }
+        let needed = peers.len() / 2 + 1;
+        if said.len() >= needed {
+            return Ok(());
+        }
+        let reason = format!("{} of {needed} connected signers say what they remember of this one", said.len());
+        Err(Refused::for_now("peer-missing", reason))
+    }
+
+    /// Freezes for good when a peer remembers a record that this journal does not have.
+    fn check_remembered(&mut self, statement: &Statement, now: Moment) -> Result<(), Refused> {
+        let same = statement.seq == 0
+            || self.journal.hash_at(statement.seq).map(|hash| hash.to_string()) == Some(statement.hash.clone());
+        if same {
+            return Ok(());
+        }
+        let reason = format!(
+            "{} remembers record {} of this signer, which its journal does not have",
+            statement.witness, statement.seq
+        );
+        self.remember(self.stamp(now), Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.clone() })?;
+        Err(Refused::new(JOURNAL_BEHIND, reason))
     }
 
     /// Refuses unless enough distinct peers say that they remember exactly this record.

@@ -9,8 +9,8 @@ use policy::{Outcome, Question, Spent, count_approvals, decide, verify_customer_
 use signer_wire::{Instruction as WireInstruction, ReplyBody};
 use types::{Amount, Approval, Body, CustomerRequest, Evidence, Instruction, InstructionId, Moment, WalletId};
 
+use super::Core;
 use super::release::Pending;
-use super::{Core, OwnWallet};
 use crate::record::{Event, Intended};
 use crate::refusal::Refused;
 
@@ -49,8 +49,9 @@ impl Core {
         let instructions = wire.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let wallet_id = same_wallet(&instructions)?;
         self.check_latches(&wallet_id, instructions.iter().map(|(instruction, _)| instruction))?;
+        self.check_key(&wallet_id, now)?;
         let charter = self.charter()?.clone();
-        let own =
+        let descriptor =
             self.wallets.get(&wallet_id).ok_or_else(|| Refused::new("wallet", "the charter knows no such wallet"))?;
         let gap = charter.wallet(&wallet_id).map_or(0, |wallet| wallet.gap_limit);
         let psbt = read_psbt(psbt)?;
@@ -61,8 +62,9 @@ impl Core {
             sats_per_kvb_max: charter.fee.sats_per_kvb_max,
             change_index_max: self.state.change_index.get(&wallet_id).copied().unwrap_or(0).saturating_add(gap),
         };
-        let effects = inspect(&psbt, &own.descriptor, &payments, &caps)
+        let effects = inspect(&psbt, descriptor, &payments, &caps)
             .map_err(|refusal| Refused::new(refusal.code(), refusal.to_string()))?;
+        self.check_left(&wallet_id, effects.inputs.len())?;
         let first = effects.inputs.first().map(|input| input.outpoint);
         let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;
         let share = Amount::from_sats(effects.fee_sats.div_ceil(u64::try_from(instructions.len()).unwrap_or(1)));
@@ -124,7 +126,7 @@ impl Core {
             parse_address(destination, network).map_err(|error| Refused::new("destination", error.to_string()))?;
         if let Body::OperatorTransfer(transfer) = &instruction.body {
             let unknown = || Refused::new("destination", "the destination is not that address of our own wallet");
-            let OwnWallet { descriptor, .. } = self.wallets.get(&transfer.destination_wallet).ok_or_else(unknown)?;
+            let descriptor = self.wallets.get(&transfer.destination_wallet).ok_or_else(unknown)?;
             let derived = descriptor.derive(Branch::Receive, transfer.destination_index).map_err(|_| unknown())?;
             if derived.script_pubkey != script {
                 return Err(unknown());

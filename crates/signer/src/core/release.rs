@@ -1,11 +1,13 @@
 //! Checks 9 and 10: the signature itself, made only for an intent that peers remember.
 
-use bitcoin::Transaction;
+use std::collections::BTreeMap;
+
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::Message;
-use chains::bitcoin::{Effects, sign};
+use bitcoin::{Transaction, ecdsa};
+use chains::bitcoin::{Effects, PartialSignature, sign};
 use signer_wire::{ReplyBody, Signature, Statement};
-use types::{Instruction, Moment, WalletId};
+use types::{Digest, Instruction, Moment, WalletId};
 
 use super::{CUSTOMER, Core};
 use crate::record::Event;
@@ -39,19 +41,64 @@ impl Core {
         if pending.instructions.iter().any(|instruction| now >= instruction.expires) {
             return Err(Refused::new("expired", "an instruction expired since it was prepared"));
         }
-        let own = self.wallets.get(&pending.wallet).ok_or_else(|| Refused::new("wallet", "no such wallet"))?;
+        let wallet = pending.wallet.clone();
+        let nonce = pending.instructions.first().map(|one| one.digest().to_string()).unwrap_or_default();
+        self.check_key(&wallet, now)?;
+        if self.offline() {
+            self.check_recalled(&nonce, statements, now)?;
+        }
+        let pending = self.pending.get(ticket).ok_or_else(|| Refused::for_now("unknown-ticket", "prepare it again"))?;
+        let descriptor = self.wallets.get(&wallet).ok_or_else(|| Refused::new("wallet", "no such wallet"))?;
         // m signers sign together, so the m - 1 others can remember; with 2 of 3 that is one.
-        self.check_witnessed(pending.seq, statements, own.descriptor.threshold().saturating_sub(1))?;
-        let parts = sign(&pending.transaction, &pending.effects, &own.account, self.keys.secp())
-            .map_err(|error| Refused::new("signing", error.to_string()))?;
+        if !self.offline() {
+            self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
+        }
+        self.check_left(&wallet, pending.effects.inputs.len())?;
+        let parts = self.sign_pending(pending)?;
+        let signatures = self.check_nonces(pending, &parts)?;
         let intent = pending.seq;
-        self.remember(now, Event::Released { intent })?;
-        let wire = |part: chains::bitcoin::PartialSignature| Signature {
+        self.remember(now, Event::Released { intent, wallet: wallet.to_string(), signatures })?;
+        self.tick(now)?;
+        let wire = |part: PartialSignature| Signature {
             input: part.input,
             public_key: hex::encode(part.public_key),
             signature: hex::encode(part.signature),
         };
         Ok(ReplyBody::Signatures(parts.into_iter().map(wire).collect()))
+    }
+
+    fn sign_pending(&self, pending: &Pending) -> Result<Vec<PartialSignature>, Refused> {
+        let account = self.own.get(&pending.wallet).and_then(|account| self.keys.account(*account));
+        let account = account.ok_or_else(|| Refused::for_now("key-inactive", "the key was closed just now"))?;
+        sign(&pending.transaction, &pending.effects, &account, self.keys.secp())
+            .map_err(|error| Refused::new("signing", error.to_string()))
+    }
+
+    /// Refuses to hand out a signature whose nonce point has signed something else before: both together would tell the key.
+    /// Returns what the journal keeps of each.
+    fn check_nonces(&self, pending: &Pending, parts: &[PartialSignature]) -> Result<Vec<(String, String)>, Refused> {
+        let mut kept = Vec::with_capacity(parts.len());
+        let mut here = BTreeMap::new();
+        for part in parts {
+            let wrong = || Refused::new("signing", "a signature has no form");
+            let signature = ecdsa::Signature::from_slice(&part.signature).map_err(|_| wrong())?;
+            let (nonce, _) = signature
+                .signature
+                .serialize_compact()
+                .split_first_chunk()
+                .map(|(r, s)| (*r, s.len()))
+                .ok_or_else(wrong)?;
+            let input = u64::try_from(part.input).unwrap_or(u64::MAX).to_be_bytes();
+            let message = Digest::of(&[&pending.effects.txid.to_byte_array(), &input, &part.public_key]);
+            let message: [u8; 16] = message.as_bytes().first_chunk().copied().ok_or_else(wrong)?;
+            let twice = here.insert(nonce, message).is_some_and(|before| before != message);
+            if twice || self.state.life.repeats(&nonce, &message) {
+                let reason = "the nonce of a signature was used before; this machine must not sign any more";
+                return Err(Refused::new("nonce-repeated", reason));
+            }
+            kept.push((hex::encode(nonce), hex::encode(message)));
+        }
+        Ok(kept)
     }
 
     pub(super) fn canary(&mut self, challenge: &str, now: Moment) -> Result<ReplyBody, Refused> {
@@ -66,11 +113,16 @@ impl Core {
         if self.state.last.is_none_or(|last| now >= last.plus_seconds(BEAT_SECONDS)) {
             self.remember(now, Event::Beat)?;
         }
-        let key = self.keys.canary().map_err(|error| Refused::new("keys", error.to_string()))?.private_key;
+        self.tick(now)?;
+        let Some(mut key) = self.keys.canary() else {
+            let reason = "no key of this signer is open; a key quorum lets them be opened";
+            return Err(Refused::for_now("key-inactive", reason));
+        };
         let text = format!("claviger-canary-v1\n{challenge}");
         let message = Message::from_digest(sha256::Hash::hash(text.as_bytes()).to_byte_array());
         let public = key.public_key(self.keys.secp());
         let signature = self.keys.secp().sign_ecdsa(&message, &key);
+        key.non_secure_erase();
         self.keys
             .secp()
             .verify_ecdsa(&message, &signature, &public)

@@ -7,6 +7,7 @@ use bitcoin::psbt::Psbt;
 use chains::bitcoin::{Caps, PartialSignature, Payment, combine, finalize, inspect, parse_address};
 use signer::core::Core;
 use signer::enrol::{self, files};
+use signer::vault::Opener;
 use signer_wire::{Head, Instruction as WireInstruction, ReplyBody, RequestBody, Signature, Statement};
 use types::{Instruction, Moment, Network};
 
@@ -47,7 +48,8 @@ impl Cores {
             .iter()
             .zip(1..)
             .map(|(directory, n)| {
-                enrol::create(directory.path(), &format!("s{n}").parse().unwrap(), Network::Regtest, 2).unwrap()
+                let born = Moment::from_seconds(super::BORN);
+                enrol::create(directory.path(), super::birth(&format!("s{n}"), born)).unwrap()
             })
             .collect();
         let house = House::new(&enrolments, decide);
@@ -59,7 +61,23 @@ impl Cores {
         }
         let mut fleet = Cores { house, cores, directories, now };
         (0..3).for_each(|position| fleet.admit(position, &[0, 1, 2]).unwrap());
+        let activation = fleet.house.activation("hot", 900_000_000, 1_000_000, now);
+        for position in 0..3 {
+            let execute = RequestBody::Execute { instruction: activation.clone() };
+            code(fleet.ask(position, execute)).unwrap();
+            fleet.open(position).unwrap();
+        }
         fleet
+    }
+
+    /// Somebody who holds what opens this signer's keys opens them; the refusal's code on failure.
+    pub fn open(&mut self, position: usize) -> Result<(), String> {
+        let (person, slot, kek) = (super::HOLDER.parse().unwrap(), super::SLOT.parse().unwrap(), super::kek());
+        let opener = Opener { person: &person, terminal: "tty1", slot: &slot, kek: &kek };
+        let directory = self.directories[position].path();
+        let now = self.now;
+        let opened = self.cores[position].as_mut().unwrap().open_sealed(directory, &opener, now);
+        opened.map(|_| ()).map_err(|refused| refused.code.into_owned())
     }
 
     pub fn ask(&mut self, position: usize, question: RequestBody) -> ReplyBody {
@@ -85,7 +103,12 @@ impl Cores {
                 statements.push(statement);
             }
         }
-        code(self.ask(position, RequestBody::Admit { statements })).map(|_| ())
+        code(self.ask(position, RequestBody::Admit { statements }))?;
+        // What a restart closed is opened again while the quorum's window lasts.
+        match self.open(position) {
+            Err(code) if code != "not-authorised" => Err(code),
+            _ => Ok(()),
+        }
     }
 
     pub fn prepare(

@@ -22,18 +22,23 @@ use chains::bitcoin::{Branch, Change, Input, Payment, WalletDescriptor, generate
 use ed25519_dalek::{Signer as _, SigningKey};
 use policy::http_signature::{Parameters, Parts, content_digest, signature_base, signature_header};
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier,
-    Wallet, WalletClass, WalletWindow, Window, withdrawal_id,
+    ActivationCaps, Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role,
+    SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window, withdrawal_id,
 };
-use signer::enrol::Enrolment;
+use sealing::{Kek, NewSlot};
+use signer::enrol::{Birth, Enrolment};
+use signer::life::Actor;
+use signer::seed::Seed;
 use signer_wire::{Approval, Evidence, Instruction as WireInstruction};
-use types::{Amount, Asset, Body, Digest, Instruction, Moment, Network, Transfer};
+use types::{Amount, Asset, Body, Digest, EVERY_SIGNER, Instruction, KeyStep, Moment, Network, Step, Transfer};
 
 pub const OUTSIDE: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 pub const MALLORY: &str = "bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qzf4jry";
 
 pub struct House {
     pub directory: tempfile::TempDir,
+    /// The signers without a network, in directories `c1` to `c3` below the house's.
+    pub cold: Vec<Enrolment>,
     pub charter: Charter,
     pub genesis: Vec<types::Approval>,
     pub customer: SigningKey,
@@ -63,16 +68,22 @@ impl House {
             keys: vec![keygen(directory.path(), name), keygen(directory.path(), &format!("{name}-spare"))],
             passkeys: vec![],
         });
+        let cold: Vec<_> = (1..=3)
+            .map(|n| {
+                let name = format!("c{n}");
+                signer::enrol::create(&directory.path().join(&name), birth(&name, Moment::from_seconds(BORN))).unwrap()
+            })
+            .collect();
         let customer = SigningKey::from_bytes(&[42; 32]);
-        let descriptor = |account: usize| {
-            let keys: Vec<_> = enrolments.iter().map(|enrolment| enrolment.accounts[account].clone()).collect();
+        let descriptor = |enrolments: &[Enrolment]| {
+            let keys: Vec<_> = enrolments.iter().map(|enrolment| enrolment.accounts[0].clone()).collect();
             format!("wsh(sortedmulti(2,{}))", keys.join(","))
         };
-        let wallet = |id: &str, class, account| Wallet {
+        let wallet = |id: &str, class, enrolments| Wallet {
             id: id.parse().unwrap(),
             asset: Asset::Bitcoin(Network::Regtest),
             class,
-            descriptor: descriptor(account),
+            descriptor: descriptor(enrolments),
             gap_limit: 20,
         };
         let window = |seconds, sats| Window { seconds, amount_max: Amount::from_sats(sats) };
@@ -98,12 +109,10 @@ impl House {
             customers: vec![Customer { id: "alice".parse().unwrap(), keys: vec![customer.verifying_key().to_bytes()] }],
             signers: enrolments
                 .iter()
-                .map(|enrolment| SignerIdentity {
-                    id: enrolment.signer.parse().unwrap(),
-                    journal_key: *enrolment.journal_key.parse::<Digest>().unwrap().as_bytes(),
-                })
+                .map(|one| identity(one, false))
+                .chain(cold.iter().map(|one| identity(one, true)))
                 .collect(),
-            wallets: vec![wallet("hot", WalletClass::Hot, 0), wallet("cold", WalletClass::Cold, 1)],
+            wallets: vec![wallet("hot", WalletClass::Hot, enrolments), wallet("cold", WalletClass::Cold, &cold)],
             tiers: vec![
                 tier(
                     "automatic",
@@ -124,11 +133,13 @@ impl House {
             fee: FeeCaps { sats_max: 50_000, sats_per_kvb_max: 200_000 },
             charter_quorum: two,
             release_quorum: two,
+            key_quorum: two,
+            activation: ActivationCaps { seconds_max: 1_000_000_000, signatures_max: 1_000_000 },
             clock_step_seconds_max: 7200,
             instruction_seconds_max: 86_400,
         };
         decide(&mut charter);
-        let mut house = House { directory, charter, genesis: vec![], customer };
+        let mut house = House { directory, cold, charter, genesis: vec![], customer };
         let digest = house.charter.digest();
         house.genesis = ["olga", "omar"].map(|name| house.ssh(name, name, "claviger-charter", &digest)).to_vec();
         house
@@ -159,6 +170,34 @@ impl House {
     pub fn wallet(&self, id: &str) -> WalletDescriptor {
         let wallet = self.charter.wallet(&id.parse().unwrap()).unwrap();
         WalletDescriptor::parse(&wallet.descriptor, Network::Regtest).unwrap()
+    }
+
+    /// Two people of two organisations let the keys of a wallet be opened at every signer, for a time and a number of signatures.
+    pub fn activation(&self, wallet: &str, seconds: u64, signatures: u64, now: Moment) -> WireInstruction {
+        let step = KeyStep {
+            requester: "oona".parse().unwrap(),
+            signer: EVERY_SIGNER.parse().unwrap(),
+            step: Step::Activate,
+            wallet: Some(wallet.parse().unwrap()),
+            seconds,
+            signatures,
+            reason: "the day's work".to_owned(),
+        };
+        self.key_step(step, now)
+    }
+
+    /// A step of a key's life with its quorum's approvals.
+    pub fn key_step(&self, step: KeyStep, now: Moment) -> WireInstruction {
+        let created = now.whole_seconds();
+        let instruction = Instruction {
+            id: format!("ks-{}-{}", step.step, created.seconds()).parse().unwrap(),
+            created,
+            expires: created.plus_seconds(3600),
+            charter: self.charter.version,
+            body: Body::KeyStep(step),
+        };
+        let approvals = ["olga", "omar"].map(|name| self.approve(name, &instruction)).to_vec();
+        wire(&instruction, Evidence { customer_request: None, approvals })
     }
 
     /// A withdrawal that alice asked for with her own key, under an idempotency key.
@@ -248,6 +287,41 @@ impl House {
         let sats = sats_in - payments.iter().map(|payment| payment.sats).sum::<u64>() - fee;
         generate(&self.wallet("hot"), coins, &payments, Some(Change { index: 1, sats }), 1, 100).unwrap()
     }
+}
+
+/// When the signers of a test are made.
+pub const BORN: i64 = 1_700_000_000;
+
+/// Who holds what opens the signers' keys, with what they put together.
+pub const HOLDER: &str = "kim";
+pub const SLOT: &str = "desk";
+
+pub fn kek() -> Kek {
+    Kek::from_bytes(&[7; 32])
+}
+
+/// A signer that is about to be, with a seed of its own.
+pub fn birth(id: &str, now: Moment) -> Birth {
+    let mut bytes = [0; 32];
+    signer::vault::random(&mut bytes).unwrap();
+    let holders = std::collections::BTreeSet::from([HOLDER.parse().unwrap(), "kit".parse().unwrap()]);
+    let slots = || vec![NewSlot::shares(SLOT.parse().unwrap(), holders.clone(), "1".to_owned(), 2, kek()).unwrap()];
+    Birth {
+        id: id.parse().unwrap(),
+        network: Network::Regtest,
+        accounts: 2,
+        seed: Seed::from_bytes(&bytes, Network::Regtest).unwrap(),
+        seed_slots: slots(),
+        account_slots: slots(),
+        by: Actor { person: "carl".to_owned(), terminal: "tty1".to_owned(), cause: "set up".to_owned() },
+        now,
+        ceremony: None,
+    }
+}
+
+fn identity(enrolment: &Enrolment, offline: bool) -> SignerIdentity {
+    let journal_key = *enrolment.journal_key.parse::<Digest>().unwrap().as_bytes();
+    SignerIdentity { offline, ..SignerIdentity::online(enrolment.signer.parse().unwrap(), journal_key) }
 }
 
 pub fn wire(instruction: &Instruction, evidence: Evidence) -> WireInstruction {

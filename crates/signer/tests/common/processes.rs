@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use signer::enrol::{Enrolment, files};
+use signer::vault::Vault;
 use signer_client::{ClientIdentity, SignerClient, admit_all};
+use signer_wire::RequestBody;
 
 use super::House;
 
@@ -63,6 +65,8 @@ pub struct Fleet {
     pub enrolments: Vec<Enrolment>,
     pub processes: Vec<Process>,
     pub identity: ClientIdentity,
+    /// The shares that open each signer's keys, in a directory of its name.
+    pub secrets: tempfile::TempDir,
 }
 
 /// A client's certificate of its own making.
@@ -80,10 +84,16 @@ impl Fleet {
     pub fn start() -> Fleet {
         let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let path = |position: usize| directories[position].path().to_str().unwrap().to_owned();
+        let secrets = tempfile::tempdir().unwrap();
         let mut enrolments = Vec::new();
         for position in 0..3 {
             let id = format!("s{}", position + 1);
-            let output = run(&["init", "--data", &path(position), "--id", &id, "--network", "regtest"]);
+            // Sealed for two of two people; their shares lie in a directory of their own.
+            let shares = secrets.path().join(&id);
+            std::fs::create_dir(&shares).unwrap();
+            let seal = format!("desk=shares:2:kim,kit:{}", shares.display());
+            let init = ["init", "--data", &path(position), "--id", &id, "--network", "regtest", "--person", "carl"];
+            let output = run(&[init.as_slice(), &["--seal", &seal]].concat());
             assert!(output.status.success(), "{output:?}");
             enrolments.push(serde_json::from_slice(&output.stdout).unwrap());
         }
@@ -126,9 +136,15 @@ impl Fleet {
             assert!(output.status.success(), "{output:?}");
         }
         let processes = directories.iter().map(|directory| Process::start(directory.path())).collect();
-        let fleet = Fleet { house, directories, enrolments, processes, identity };
+        let fleet = Fleet { house, directories, enrolments, processes, identity, secrets };
         let (admitted, errors) = admit_all(&mut fleet.clients());
         assert_eq!(admitted, 3, "{errors:?}");
+        let activation = fleet.house.activation("hot", 86_400, 10_000, signer::server::now());
+        for (position, client) in fleet.clients().iter_mut().enumerate() {
+            client.call(RequestBody::Execute { instruction: activation.clone() }).unwrap();
+            let output = fleet.open(position);
+            assert!(output.status.success(), "{output:?}");
+        }
         fleet
     }
 
@@ -141,9 +157,29 @@ impl Fleet {
         (0..3).map(|position| self.client(position)).collect()
     }
 
+    /// Starts a signer again; what a quorum still allows is opened again.
     pub fn restart(&mut self, position: usize) {
         self.processes[position].kill();
         self.processes[position] = Process::start(self.directories[position].path());
+        let output = self.open(position);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// The files with the shares that open a signer's account keys.
+    pub fn shares(&self, position: usize) -> Vec<std::path::PathBuf> {
+        let envelope = Vault::Accounts.read(self.directories[position].path()).unwrap();
+        let slot = envelope.slot(&"desk".parse().unwrap()).unwrap();
+        let sealing::SlotKind::Shares { set, .. } = slot.kind() else { panic!("another kind of slot") };
+        let directory = self.secrets.path().join(format!("s{}", position + 1));
+        ["kim", "kit"].map(|holder| directory.join(format!("{holder}.desk.{set}.share"))).to_vec()
+    }
+
+    /// Kim opens what may be opened, with both shares.
+    pub fn open(&self, position: usize) -> std::process::Output {
+        let shares = self.shares(position);
+        let data = self.directories[position].path().to_str().unwrap();
+        let [one, two] = [&shares[0], &shares[1]].map(|path| path.to_str().unwrap());
+        run(&["open", "--data", data, "--person", "kim", "--share", one, "--share", two])
     }
 
     pub fn journal_bytes(&self, position: usize) -> u64 {

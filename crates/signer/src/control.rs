@@ -1,0 +1,180 @@
+//! The door for people at the signer's own machine: a socket in its directory, which only its owner can reach. Here keys are opened
+//! and closed while the signer runs; nothing else is done here.
+//!
+//! A question is a frame with JSON; one that opens keys is followed by a frame with the 32 bytes of the key-encryption key, which are
+//! never text. What is trusted: that whoever can connect is the machine's owner. What that buys without a slot's key: closing.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sealing::{KEY_BYTES, Kek, SlotName};
+use serde::{Deserialize, Serialize};
+use signer_wire::{FrameError, Refusal, ReplyBody, decode, encode, read_frame, write_frame};
+use types::{OperatorId, WalletId};
+use zeroize::Zeroizing;
+
+use crate::core::Core;
+use crate::enrol::files;
+use crate::life::Actor;
+use crate::refusal::Refused;
+use crate::server::now;
+use crate::vault::Opener;
+
+/// How long a person's program may say nothing.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A person's question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Question {
+    /// Open every key that a quorum lets be opened. The slot's key follows in a frame of its own.
+    Open {
+        /// The slot.
+        slot: String,
+        /// Who.
+        person: String,
+        /// Where.
+        terminal: String,
+    },
+    /// Close a wallet's key, or all of them.
+    Close {
+        /// The wallet; none for all.
+        wallet: Option<String>,
+        /// Who.
+        person: String,
+        /// Where.
+        terminal: String,
+        /// Why.
+        reason: String,
+    },
+    /// Show the board.
+    Board,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    /// These wallets' keys are open, or were closed.
+    Wallets(Vec<String>),
+    /// The board.
+    Board(Box<ReplyBody>),
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// Why the door is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The socket.
+    #[error("the control socket {0} cannot be used; is the signer running?")]
+    Socket(PathBuf, #[source] io::Error),
+    /// The conversation.
+    #[error("the signer broke the conversation off")]
+    Frame(#[from] FrameError),
+    /// It refused.
+    #[error("{0}")]
+    Refused(#[source] Refused),
+}
+
+/// Binds the door. One that a killed process left is replaced; the journal's lock says that none runs.
+pub fn bind(directory: &Path) -> Result<UnixListener, ControlError> {
+    let path = directory.join(files::CONTROL);
+    let failed = |error| ControlError::Socket(path.clone(), error);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Answers people, one after the other, for ever.
+pub fn serve(listener: &UnixListener, directory: &Path, core: &Arc<Mutex<Core>>) {
+    for stream in listener.incoming() {
+        if let Err(error) = stream.map_err(FrameError::from).and_then(|stream| converse(stream, directory, core)) {
+            eprintln!("a person's connection ended: {error}");
+        }
+    }
+}
+
+fn converse(mut stream: UnixStream, directory: &Path, core: &Mutex<Core>) -> Result<(), FrameError> {
+    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_write_timeout(Some(IDLE))?;
+    let Some(frame) = read_frame(&mut stream)? else { return Ok(()) };
+    let answer = match decode::<Question>(&frame)? {
+        Question::Open { slot, person, terminal } => {
+            let bytes = Zeroizing::new(read_frame(&mut stream)?.unwrap_or_default());
+            let opened = open(core, directory, &slot, &person, &terminal, &bytes);
+            drop(bytes);
+            opened.map(Answer::Wallets)
+        }
+        Question::Close { wallet, person, terminal, reason } => {
+            close(core, wallet, &Actor { person, terminal, cause: reason })
+        }
+        Question::Board => {
+            let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(Answer::Board(Box::new(core.board(now()))))
+        }
+    };
+    let answer = answer.unwrap_or_else(|refused| {
+        eprintln!("refused {}: {}", refused.code, refused.reason);
+        Answer::Refused(refused.into())
+    });
+    write_frame(&mut stream, &encode(&answer)?)
+}
+
+fn open(
+    core: &Mutex<Core>,
+    directory: &Path,
+    slot: &str,
+    person: &str,
+    terminal: &str,
+    bytes: &[u8],
+) -> Result<Vec<String>, Refused> {
+    let bytes: &[u8; KEY_BYTES] = bytes.try_into().map_err(|_| Refused::new("sealing", "a slot's key has 32 bytes"))?;
+    let slot: SlotName = slot.parse().map_err(|_| Refused::new("sealing", "a slot's name has no form"))?;
+    let person: OperatorId = person.parse().map_err(|_| Refused::new("person", "a person's name has no form"))?;
+    let kek = Kek::from_bytes(bytes);
+    let opener = Opener { person: &person, terminal, slot: &slot, kek: &kek };
+    let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+    let wallets = core.open_sealed(directory, &opener, now())?;
+    Ok(wallets.iter().map(WalletId::to_string).collect())
+}
+
+fn close(core: &Mutex<Core>, wallet: Option<String>, by: &Actor) -> Result<Answer, Refused> {
+    let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = core.open_wallets();
+    let chosen: Vec<WalletId> =
+        all.into_iter().filter(|one| wallet.as_ref().is_none_or(|name| one.as_str() == name)).collect();
+    core.close_keys(&chosen, by, now())?;
+    Ok(Answer::Wallets(chosen.iter().map(WalletId::to_string).collect()))
+}
+
+/// Asks the signer that runs on `directory`. `kek` goes with a question that opens.
+///
+/// # Errors
+/// [`ControlError::Refused`] with the signer's own code and reason.
+pub fn ask(directory: &Path, question: &Question, kek: Option<&Kek>) -> Result<Answer, ControlError> {
+    let path = directory.join(files::CONTROL);
+    let mut stream = UnixStream::connect(&path).map_err(|error| ControlError::Socket(path, error))?;
+    write_frame(&mut stream, &encode(question)?)?;
+    if let Some(kek) = kek {
+        write_frame(&mut stream, kek.expose())?;
+    }
+    let broken = || FrameError::Connection(io::ErrorKind::UnexpectedEof.into());
+    match decode(&read_frame(&mut stream)?.ok_or_else(broken)?)? {
+        Answer::Refused(refusal) => Err(ControlError::Refused(Refused {
+            code: refusal.code.into(),
+            reason: refusal.reason,
+            retry: refusal.retry,
+        })),
+        answer => Ok(answer),
+    }
+}

@@ -1,0 +1,424 @@
+//! The lives of keys in the core: what quorums let happen to them, windows in which they are open, and the board.
+//!
+//! A signature key signs only between an entry of the journal that says that it was opened and one that says that it was closed. It is
+//! opened by two powers together: a key quorum's instruction, and what opens the sealing (K3), which people hold who do not
+//! administer this machine. It closes by itself when its time or its signatures are used up, and when the process ends.
+
+use signer_wire::{KeyLine, ReplyBody};
+use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Moment, SignerId, Step, WalletId};
+
+use super::Core;
+use crate::keys::Secret;
+use crate::life::{Actor, Ceremony, KeyName};
+use crate::record::{Event, KeyMove};
+use crate::refusal::Refused;
+
+/// The most ceremonies that the board shows, newest first.
+const CEREMONIES_SHOWN: usize = 50;
+
+/// A signature key that is open.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    /// From when on it is closed.
+    pub(super) until: Moment,
+}
+
+/// One move of a key.
+pub fn key_move(key: &KeyName, from: Option<KeyState>, to: KeyState) -> KeyMove {
+    KeyMove {
+        kind: key.kind.to_string(),
+        name: key.name.clone(),
+        from: from.map(|state| state.to_string()).unwrap_or_default(),
+        to: to.to_string(),
+    }
+}
+
+/// The moves along several states, the first of which the key is in.
+pub fn path(key: &KeyName, states: &[KeyState]) -> Vec<KeyMove> {
+    states.iter().zip(states.iter().skip(1)).map(|(from, to)| key_move(key, Some(*from), *to)).collect()
+}
+
+impl Core {
+    /// Writes moves of keys down, if the tables have all of them.
+    pub(crate) fn move_keys(&mut self, moves: Vec<KeyMove>, by: &Actor, now: Moment) -> Result<(), Refused> {
+        self.check_moves(&moves)?;
+        let event = Event::Keys { moves, by: by.into() };
+        self.remember(self.stamp(now), event).map(|_| ())
+    }
+
+    /// Refuses moves that the tables do not have, by name, before anything is written.
+    fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
+        let mut states = std::collections::BTreeMap::new();
+        for one in moves {
+            let wrong = |text: String| Refused::new("key-move", text);
+            let kind: KeyKind = one.kind.parse().map_err(|_| wrong("no such kind of key".to_owned()))?;
+            let to: KeyState = one.to.parse().map_err(|_| wrong("no such state of a key".to_owned()))?;
+            let name = KeyName { kind, name: one.name.clone() };
+            let now = states.get(&name).copied().or_else(|| self.state.life.state(&name));
+            match now {
+                None if to == KeyState::Generated => {}
+                None => return Err(wrong(format!("{name} was never generated"))),
+                Some(from) => kind.check(from, to).map_err(|error| wrong(format!("{name}: {error}")))?,
+            }
+            states.insert(name, to);
+        }
+        Ok(())
+    }
+
+    /// Carries out a step that takes effect by being handed over. Its quorum has been counted.
+    pub(super) fn key_step(
+        &mut self,
+        instruction: &Instruction,
+        step: &KeyStep,
+        now: Moment,
+    ) -> Result<ReplyBody, Refused> {
+        self.concerns(&step.signer)?;
+        let by =
+            Actor { person: step.requester.to_string(), terminal: String::new(), cause: instruction.id.to_string() };
+        let moves = match (step.step, &step.wallet) {
+            (Step::Activate, Some(wallet)) => return self.authorise(instruction, step, wallet, now),
+            (Step::SuspendKey, Some(wallet)) => {
+                let Some(key) = self.signature_key(&step.signer, wallet)? else { return Ok(ReplyBody::Done) };
+                let from = self.state.life.state(&key).unwrap_or(KeyState::Generated);
+                vec![key_move(&key, Some(from), KeyState::Suspended)]
+            }
+            (Step::SuspendSeed, _) => vec![self.seed_move(KeyState::Suspended)?],
+            (Step::ResumeSeed, _) => vec![self.seed_move(KeyState::InUse)?],
+            _ => {
+                let reason = format!("\"{}\" is done by people at the signer's own machine", step.step);
+                return Err(Refused::new("local-step", reason));
+            }
+        };
+        self.check_clock(now)?;
+        self.finish_step(&instruction.id, step.step, &step.reason, moves, &by, now)?;
+        if let (Step::SuspendKey, Some(wallet)) = (step.step, &step.wallet)
+            && let Some(account) = self.own.get(wallet)
+        {
+            self.keys.close(*account);
+            self.windows.remove(wallet);
+        }
+        Ok(ReplyBody::Done)
+    }
+
+    /// Refuses what is meant for another signer.
+    fn concerns(&self, signer: &SignerId) -> Result<(), Refused> {
+        if *signer == self.id || signer.as_str() == EVERY_SIGNER {
+            return Ok(());
+        }
+        Err(Refused::new("signer", format!("the instruction is for signer {signer}, this one is {}", self.id)))
+    }
+
+    /// The signature key of a wallet here; none when every signer was asked and this one has no part in the wallet.
+    fn signature_key(&self, asked: &SignerId, wallet: &WalletId) -> Result<Option<KeyName>, Refused> {
+        match self.own.get(wallet) {
+            Some(account) => Ok(Some(KeyName::signature(*account))),
+            None if asked.as_str() == EVERY_SIGNER => Ok(None),
+            None => Err(Refused::new("wallet", format!("this signer has no key of a wallet \"{wallet}\""))),
+        }
+    }
+
+    fn seed_move(&self, to: KeyState) -> Result<KeyMove, Refused> {
+        let key = self.seed_name().ok_or_else(|| Refused::new("seed", "this signer has no seed"))?;
+        Ok(key_move(&key, self.state.life.state(&key), to))
+    }
+
+    /// The seed's name on the board.
+    pub fn seed_name(&self) -> Option<KeyName> {
+        self.state.life.of_kind(KeyKind::Seed).last().map(|(name, _)| name.clone())
+    }
+
+    /// Refuses while the seed is suspended.
+    pub fn check_seed(&self) -> Result<(), Refused> {
+        match self.seed_name().and_then(|name| self.state.life.state(&name)) {
+            Some(KeyState::InUse) => Ok(()),
+            Some(state) => Err(Refused::new("seed", format!("the seed is {state}; a key quorum can take it into use"))),
+            None => Err(Refused::new("seed", "this signer has no seed")),
+        }
+    }
+
+    /// Lets a wallet's key be opened until the instruction's window ends.
+    fn authorise(
+        &mut self,
+        instruction: &Instruction,
+        step: &KeyStep,
+        wallet: &WalletId,
+        now: Moment,
+    ) -> Result<ReplyBody, Refused> {
+        let Some(key) = self.signature_key(&step.signer, wallet)? else { return Ok(ReplyBody::Done) };
+        self.check_latches(wallet, std::iter::empty())?;
+        let caps = self.charter()?.activation;
+        if step.seconds > caps.seconds_max || step.signatures > caps.signatures_max {
+            let reason = format!(
+                "an activation has at most {} seconds and {} signatures",
+                caps.seconds_max, caps.signatures_max
+            );
+            return Err(Refused::new("activation-caps", reason));
+        }
+        match self.state.life.state(&key) {
+            Some(KeyState::Inactive | KeyState::InUse) => {}
+            Some(state) => {
+                let error = KeyKind::Signature.check(state, KeyState::Active).err();
+                let reason = error.map_or_else(|| format!("the key is {state}"), |error| error.to_string());
+                return Err(Refused::new("key-move", reason));
+            }
+            None => return Err(Refused::new("key-move", "the key was never generated")),
+        }
+        self.check_clock(now)?;
+        let until = now.plus_seconds(i64::try_from(step.seconds).unwrap_or(i64::MAX));
+        let event = Event::Authorised {
+            wallet: wallet.to_string(),
+            until: until.micros(),
+            signatures: step.signatures,
+            instruction: instruction.id.to_string(),
+        };
+        self.remember(self.stamp(now), event)?;
+        Ok(ReplyBody::Done)
+    }
+
+    /// Wallets whose keys a quorum lets be opened at this moment.
+    pub fn openable(&self, now: Moment) -> Vec<WalletId> {
+        let open = |wallet: &&WalletId| {
+            self.state.life.authorised.get(*wallet).is_some_and(|one| one.until > now && one.left > 0)
+        };
+        self.own.keys().filter(open).cloned().collect()
+    }
+
+    /// Wallets whose keys are open.
+    pub fn open_wallets(&self) -> Vec<WalletId> {
+        self.windows.keys().cloned().collect()
+    }
+
+    /// Opens every key that a quorum lets be opened. `unseal` gives an account's key, or, for none, that of canaries; `by` holds what
+    /// opens the sealing. Either all are open and written down afterwards, or none is.
+    ///
+    /// # Errors
+    /// `not-authorised` when no quorum allows anything now; `sealing` when what was unsealed is not that key.
+    pub fn open_keys(
+        &mut self,
+        unseal: &mut dyn FnMut(Option<u32>) -> Result<Secret, Refused>,
+        by: &Actor,
+        now: Moment,
+    ) -> Result<Vec<WalletId>, Refused> {
+        self.check_clock(now)?;
+        let wallets = self.openable(now);
+        if wallets.is_empty() {
+            let reason = "no key quorum lets a key of this signer be opened now; propose an activation";
+            return Err(Refused::new("not-authorised", reason));
+        }
+        let mut moves = Vec::new();
+        for wallet in &wallets {
+            let Some(account) = self.own.get(wallet).copied() else { continue };
+            let key = KeyName::signature(account);
+            let before = self.keys.account(account).is_some();
+            let opened = unseal(Some(account)).and_then(|secret| {
+                self.keys.open(account, secret).map_err(|error| Refused::new("sealing", error.to_string()))
+            });
+            if let Err(refused) = opened {
+                self.close_unwritten(&wallets);
+                return Err(refused);
+            }
+            if !before {
+                // Opened and proven by deriving its public key, which is its first use.
+                moves.extend(path(&key, &[KeyState::Inactive, KeyState::Active, KeyState::InUse]));
+            }
+        }
+        let canary = unseal(None);
+        let written = canary.and_then(|secret| {
+            self.keys.open_canary(secret);
+            if moves.is_empty() { Ok(()) } else { self.move_keys(moves, by, now) }
+        });
+        if let Err(refused) = written {
+            self.close_unwritten(&wallets);
+            return Err(refused);
+        }
+        for wallet in &wallets {
+            if let Some(authorised) = self.state.life.authorised.get(wallet) {
+                self.windows.insert(wallet.clone(), Window { until: authorised.until });
+            }
+        }
+        Ok(wallets)
+    }
+
+    /// Wipes keys whose opening was not written down.
+    fn close_unwritten(&mut self, wallets: &[WalletId]) {
+        for wallet in wallets.iter().filter(|wallet| !self.windows.contains_key(*wallet)) {
+            if let Some(account) = self.own.get(wallet) {
+                self.keys.close(*account);
+            }
+        }
+    }
+
+    /// Closes the keys of these wallets: wiped first, then written down. A journal that cannot be written keeps no key open.
+    pub fn close_keys(&mut self, wallets: &[WalletId], by: &Actor, now: Moment) -> Result<(), Refused> {
+        let mut moves = Vec::new();
+        for wallet in wallets {
+            let Some(account) = self.own.get(wallet).copied() else { continue };
+            self.keys.close(account);
+            self.windows.remove(wallet);
+            let key = KeyName::signature(account);
+            if self.state.life.state(&key) == Some(KeyState::InUse) {
+                moves.push(key_move(&key, Some(KeyState::InUse), KeyState::Inactive));
+            }
+        }
+        if moves.is_empty() { Ok(()) } else { self.move_keys(moves, by, now) }
+    }
+
+    /// Closes every key whose window has ended, and finishes what an unwritable journal left open on paper.
+    pub fn tick(&mut self, now: Moment) -> Result<(), Refused> {
+        let ended = |wallet: &&WalletId| {
+            let open = self.windows.get(*wallet).is_some_and(|window| window.until > now);
+            let left = self.state.life.authorised.get(*wallet).is_some_and(|one| one.left > 0);
+            let on_paper =
+                self.own.get(*wallet).and_then(|account| self.state.life.state(&KeyName::signature(*account)));
+            !(open && left) && (self.windows.contains_key(*wallet) || on_paper == Some(KeyState::InUse))
+        };
+        let ended: Vec<WalletId> = self.own.keys().filter(ended).cloned().collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let by = Actor { cause: "its window ended".to_owned(), ..Actor::default() };
+        self.close_keys(&ended, &by, now)
+    }
+
+    /// After a start: what a process had open that is gone is closed.
+    pub(super) fn close_after_start(&mut self) -> Result<(), Refused> {
+        let open: Vec<KeyName> = self
+            .state
+            .life
+            .of_kind(KeyKind::Signature)
+            .filter(|(_, entry)| entry.state == KeyState::InUse)
+            .map(|(name, _)| name.clone())
+            .collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let moves = open.iter().map(|key| key_move(key, Some(KeyState::InUse), KeyState::Inactive)).collect();
+        let by = Actor { cause: "the process ended".to_owned(), ..Actor::default() };
+        let last = self.state.last.unwrap_or(Moment::from_seconds(0));
+        self.move_keys(moves, &by, last)
+    }
+
+    /// Refuses while a wallet's key is not open.
+    pub(super) fn check_key(&mut self, wallet: &WalletId, now: Moment) -> Result<(), Refused> {
+        self.tick(now)?;
+        let Some(account) = self.own.get(wallet).copied() else {
+            return Err(Refused::new("wallet", format!("this signer has no key of a wallet \"{wallet}\"")));
+        };
+        if self.state.life.state(&KeyName::signature(account)) == Some(KeyState::Suspended) {
+            return Err(Refused::new(
+                "key-suspended",
+                format!("the key of wallet {wallet} is suspended here for ever"),
+            ));
+        }
+        if self.windows.contains_key(wallet) {
+            return Ok(());
+        }
+        let reason = if self.openable(now).contains(wallet) {
+            format!("the key of wallet {wallet} may be opened here: whoever holds its sealing opens it")
+        } else {
+            format!("the key of wallet {wallet} is closed here; a key quorum lets it be opened")
+        };
+        Err(Refused::for_now("key-inactive", reason))
+    }
+
+    /// Refuses more signatures than the quorum's activation has left.
+    pub(super) fn check_left(&self, wallet: &WalletId, inputs: usize) -> Result<(), Refused> {
+        let left = self.state.life.authorised.get(wallet).map_or(0, |one| one.left);
+        if u64::try_from(inputs).unwrap_or(u64::MAX) <= left {
+            return Ok(());
+        }
+        let reason = format!("{inputs} signatures are asked for, the activation of wallet {wallet} has {left} left");
+        Err(Refused::for_now("signatures-used-up", reason))
+    }
+
+    /// Reads and counts a step that people hold at this machine; what it does is up to the caller, who then says what came of it.
+    pub fn begin_step(
+        &mut self,
+        wire: &signer_wire::Instruction,
+        expected: Step,
+        now: Moment,
+    ) -> Result<(InstructionId, KeyStep), Refused> {
+        let instruction = self.counted(wire, now)?;
+        let types::Body::KeyStep(step) = &instruction.body else {
+            return Err(Refused::new("kind", "the instruction is no step of a key's life"));
+        };
+        self.concerns(&step.signer)?;
+        if step.step != expected {
+            return Err(Refused::new("step", format!("the instruction is to {}, not to {expected}", step.step)));
+        }
+        self.check_clock(now)?;
+        Ok((instruction.id.clone(), step.clone()))
+    }
+
+    /// Writes down that a step was done, with what came of it.
+    pub fn finish_step(
+        &mut self,
+        instruction: &InstructionId,
+        step: Step,
+        detail: &str,
+        moves: Vec<KeyMove>,
+        by: &Actor,
+        now: Moment,
+    ) -> Result<(), Refused> {
+        self.ceremony(step.as_str(), detail, moves, by, &instruction.to_string(), now)
+    }
+
+    /// Writes a ceremony down. `instruction` is empty for one that needs no quorum, such as a movement of media.
+    pub fn ceremony(
+        &mut self,
+        step: &str,
+        detail: &str,
+        moves: Vec<KeyMove>,
+        by: &Actor,
+        instruction: &str,
+        now: Moment,
+    ) -> Result<(), Refused> {
+        self.check_moves(&moves)?;
+        let (step, detail, instruction) = (step.to_owned(), detail.to_owned(), instruction.to_owned());
+        let event = Event::Ceremony { step, detail, moves, by: by.into(), instruction };
+        self.remember(self.stamp(now), event).map(|_| ())
+    }
+
+    /// The board: every key that this signer ever had.
+    pub fn board(&self, now: Moment) -> ReplyBody {
+        let wallet_of = |name: &KeyName| {
+            let account: Option<u32> = name.name.parse().ok().filter(|_| name.kind == KeyKind::Signature);
+            self.own.iter().find(|(_, own)| Some(**own) == account).map(|(wallet, _)| wallet.clone())
+        };
+        let lines = self.state.life.keys().map(|(name, entry)| {
+            let wallet = wallet_of(name);
+            let window =
+                wallet.as_ref().and_then(|wallet| self.windows.get(wallet)).filter(|window| window.until > now);
+            let authorised = wallet.as_ref().and_then(|wallet| self.state.life.authorised.get(wallet));
+            let authorised = authorised.filter(|one| one.until > now);
+            let open = window.map_or(0, |_| now.seconds().saturating_sub(entry.since.seconds()).max(0));
+            KeyLine {
+                kind: name.kind.to_string(),
+                name: name.name.clone(),
+                state: entry.state.to_string(),
+                since: entry.since.to_string(),
+                person: entry.by.person.clone(),
+                terminal: entry.by.terminal.clone(),
+                cause: entry.by.cause.clone(),
+                wallet: wallet.map(|wallet| wallet.to_string()).unwrap_or_default(),
+                open: window.is_some(),
+                until: authorised.map(|one| one.until.to_string()).unwrap_or_default(),
+                signatures_left: authorised.map_or(0, |one| one.left),
+                active_seconds: u64::try_from(entry.active_seconds.saturating_add(open)).unwrap_or(0),
+                moves: entry.moves,
+            }
+        });
+        let ceremony = |one: &Ceremony| signer_wire::Ceremony {
+            at: one.at.to_string(),
+            step: one.step.clone(),
+            detail: one.detail.clone(),
+            person: one.by.person.clone(),
+            terminal: one.by.terminal.clone(),
+            cause: one.by.cause.clone(),
+        };
+        ReplyBody::Board {
+            keys: lines.collect(),
+            ceremonies: self.state.life.ceremonies.iter().rev().take(CEREMONIES_SHOWN).map(ceremony).collect(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Opening and closing keys at a signer that runs, and looking at its board.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use signer::control::{Answer, Question, ask};
+use signer::vault::Vault;
+use signer_wire::{KeyLine, ReplyBody};
+use types::WalletId;
+
+use super::Outcome;
+use super::opening::Opening;
+use super::people::Person;
+
+/// `open`.
+#[derive(Args)]
+pub struct Open {
+    /// The signer's directory.
+    #[arg(long)]
+    data: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
+    #[command(flatten)]
+    person: Person,
+}
+
+impl Open {
+    /// Hands the slot's key to the signer.
+    pub fn run(self) -> Outcome {
+        let envelope = Vault::Accounts.read(&self.data)?;
+        let (slot, kek) = self.opening.kek(&envelope)?;
+        let question = Question::Open {
+            slot: slot.to_string(),
+            person: self.person.person.to_string(),
+            terminal: self.person.terminal(),
+        };
+        if let Answer::Wallets(wallets) = ask(&self.data, &question, Some(&kek))? {
+            println!("open: {}", wallets.join(", "));
+        }
+        Ok(())
+    }
+}
+
+/// `close`.
+#[derive(Args)]
+pub struct Close {
+    /// The signer's directory.
+    #[arg(long)]
+    data: PathBuf,
+    /// The wallet whose key is closed; all of them when none is named.
+    #[arg(long)]
+    wallet: Option<WalletId>,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    person: Person,
+}
+
+impl Close {
+    /// Has the signer wipe keys.
+    pub fn run(self) -> Outcome {
+        let question = Question::Close {
+            wallet: self.wallet.map(|wallet| wallet.to_string()),
+            person: self.person.person.to_string(),
+            terminal: self.person.terminal(),
+            reason: self.reason,
+        };
+        if let Answer::Wallets(wallets) = ask(&self.data, &question, None)? {
+            let none = if wallets.is_empty() { "none was open".to_owned() } else { wallets.join(", ") };
+            println!("closed: {none}");
+        }
+        Ok(())
+    }
+}
+
+/// `board`.
+#[derive(Args)]
+pub struct Board {
+    /// The signer's directory.
+    #[arg(long)]
+    data: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Board {
+    /// Prints the board.
+    pub fn run(self) -> Outcome {
+        let Answer::Board(board) = ask(&self.data, &Question::Board, None)? else { return Err("no board".into()) };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&board)?);
+            return Ok(());
+        }
+        let ReplyBody::Board { keys, ceremonies } = *board else { return Err("no board".into()) };
+        for key in &keys {
+            println!("{}", line(key));
+        }
+        for held in &ceremonies {
+            println!("{}  {:<14} {} ({}, {})", held.at, held.step, held.detail, held.person, held.terminal);
+        }
+        Ok(())
+    }
+}
+
+fn line(key: &KeyLine) -> String {
+    let name = format!("{}:{}", key.kind, key.name);
+    let mut text = format!("{name:<46} {:<10} since {}", key.state, key.since);
+    if !key.wallet.is_empty() {
+        text.push_str(&format!("  wallet {}", key.wallet));
+    }
+    if key.open {
+        text.push_str(&format!("  open until {}, {} signatures left", key.until, key.signatures_left));
+    } else if !key.until.is_empty() {
+        text.push_str(&format!("  may be opened until {}, {} signatures left", key.until, key.signatures_left));
+    }
+    if key.kind == "signature" {
+        text.push_str(&format!("  {} s open in all", key.active_seconds));
+    }
+    text
+}
