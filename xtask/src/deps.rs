@@ -17,10 +17,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("orders", &["types", "ledger", "policy"]),
     ("store", &["types", "ledger", "orders", "policy", "audit-log"]),
     ("testkit", &[]),
+    ("walls", &[]),
     ("policy", &["types"]),
     ("chains", &["types"]),
     ("signer-wire", &["types"]),
-    ("signer", &["types", "signer-wire", "policy", "chains"]),
+    ("signer", &["types", "signer-wire", "policy", "chains", "walls"]),
     ("signer-client", &["types", "signer-wire"]),
     ("node", &["types", "chains"]),
     ("verify", &["types", "policy", "chains", "audit-log"]),
@@ -44,8 +45,19 @@ const TABLE: &[(&str, &[&str])] = &[
 
 /// Libraries that open files and sockets for others, run tasks or speak HTTP or SQL: none below these rooms.
 const HEAVY: &[&str] = &["tokio", "hyper", "ureq", "reqwest", "sqlx", "rusqlite", "async-std", "axum"];
-const WITHOUT_HEAVY: &[&str] =
-    &["types", "audit-log", "ledger", "orders", "policy", "chains", "signer-wire", "signer", "signer-client", "verify"];
+const WITHOUT_HEAVY: &[&str] = &[
+    "types",
+    "audit-log",
+    "ledger",
+    "orders",
+    "policy",
+    "chains",
+    "signer-wire",
+    "signer",
+    "signer-client",
+    "verify",
+    "walls",
+];
 
 /// Checks the table and the map.
 pub fn check() -> Outcome {
