@@ -3,7 +3,9 @@
 mod chromium;
 mod passkey;
 mod postgres;
+mod softhsm;
 
 pub use chromium::{Chromium, Window};
 pub use passkey::{Ceremony, Passkey};
 pub use postgres::Postgres;
+pub use softhsm::{SoftHsm, SoftToken};
