@@ -167,7 +167,7 @@ pub fn ask(directory: &Path, question: &Question, kek: Option<&Kek>) -> Result<A
     let mut stream = UnixStream::connect(&path).map_err(|error| ControlError::Socket(path, error))?;
     write_frame(&mut stream, &encode(question)?)?;
     if let Some(kek) = kek {
-        stream.write_all(kek.expose())?;
+        stream.write_all(kek.expose()).map_err(FrameError::from)?;
     }
     let broken = || FrameError::Connection(io::ErrorKind::UnexpectedEof.into());
     match decode(&read_frame(&mut stream)?.ok_or_else(broken)?)? {
