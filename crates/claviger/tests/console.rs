@@ -92,6 +92,7 @@ fn people_enrol_sign_in_approve_refuse_freeze_and_change_the_charter() {
         "/wallets",
         "/books",
         "/signers",
+        "/keys",
         "/operators",
         "/charter",
         "/audit",

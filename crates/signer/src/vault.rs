@@ -8,7 +8,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use sealing::{Context, DataKey, Envelope, ItemName, Kek, NewSlot, Purpose, SealingError, SlotName};
+use sealing::{Context, DataKey, Envelope, ItemName, Kek, NewSlot, Purpose, SealingError, SlotKind, SlotName};
+use signer_wire::SlotLine;
 use types::{KeyKind, KeyState, Moment, Network, OperatorId, SignerId, WalletId};
 use zeroize::Zeroizing;
 
@@ -99,6 +100,27 @@ fn item(name: &str) -> Result<ItemName, Refused> {
 
 fn account_item(account: Option<u32>) -> Result<ItemName, Refused> {
     item(&account.map_or_else(|| "canary".to_owned(), |account| format!("account-{account}")))
+}
+
+/// Who can open the sealed files of a directory, and with what.
+pub fn slot_lines(directory: &Path) -> Result<Vec<SlotLine>, VaultError> {
+    let mut lines = Vec::new();
+    for vault in [Vault::Seed, Vault::Accounts] {
+        let envelope = vault.read(directory)?;
+        lines.extend(envelope.slots().map(|slot| SlotLine {
+            vault: vault.purpose().to_owned(),
+            slot: slot.name().to_string(),
+            kind: match slot.kind() {
+                SlotKind::Passphrase(_) => "passphrase".to_owned(),
+                SlotKind::Shares { threshold, .. } => format!("shares {threshold} of {}", slot.holders().len()),
+                SlotKind::Token(token) => format!("token {}", token.label),
+                SlotKind::Age { .. } => "age".to_owned(),
+            },
+            holders: slot.holders().iter().map(ToString::to_string).collect(),
+            sealing_key: envelope.k3().to_string(),
+        }));
+    }
+    Ok(lines)
 }
 
 /// Everything that a seed gives its signer, sealed.

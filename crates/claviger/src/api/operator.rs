@@ -17,7 +17,7 @@ use super::answers::{
 };
 use super::auth::{ByOperator, body};
 use super::respond::ProblemBody;
-use super::{people, signing};
+use super::{keys, people, signing};
 use crate::custody::{FLOAT, TransferBody, now};
 use crate::problem::Problem;
 
@@ -46,6 +46,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(wallets))
         .routes(routes!(reconcile))
         .routes(routes!(signing::signers))
+        .routes(routes!(keys::keys))
         .routes(routes!(signing::freeze))
         .routes(routes!(signing::execute))
         .routes(routes!(signing::charter, signing::adopt))

@@ -128,6 +128,8 @@ pub enum Request {
     Wallets,
     /// Books, coins and chain, compared now (operators).
     Reconcile,
+    /// The board of keys: states, holders, open time, last backups (operators).
+    Keys,
     /// Signers, latches, limits (operators).
     Signers,
     /// Stop signing at once (operators).
@@ -348,6 +350,7 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
         }
         Request::Wallets => printer.list(&client.get("/v1/wallets")?, WALLETS),
         Request::Reconcile => printer.list(&client.get("/v1/reconciliation")?, WALLETS),
+        Request::Keys => printer.keys(&client.get("/v1/keys")?),
         Request::Signers => printer.signers(&client.get("/v1/signers")?),
         Request::Freeze { latch, reason } => {
             let answer = client.post("/v1/freeze", &fresh_key(None)?, &json!({"latch": latch, "reason": reason}))?;

@@ -7,6 +7,7 @@ mod charts;
 mod decisions;
 mod doors;
 mod frame;
+mod keys;
 mod lists;
 mod live;
 mod overview;
@@ -49,6 +50,8 @@ pub fn router(app: App) -> Router {
         .route("/console/wallets", get(lists::wallets))
         .route("/console/books", get(lists::books))
         .route("/console/signers", get(people::signers))
+        .route("/console/keys", get(keys::page))
+        .route("/console/keys/propose", post(keys::propose))
         .route("/console/operators", get(people::operators))
         .route("/console/operators/invite", post(people::invite))
         .route("/console/passkeys/{id}/lost", post(people::lost))

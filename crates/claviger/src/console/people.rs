@@ -48,7 +48,7 @@ pub async fn signers(State(app): State<App>, person: Person) -> Result<Response,
     }
     Ok(render(&ListPage {
         frame: Frame::new(&app, &person, "/console/signers", true).await?,
-        title: "Keys and signers",
+        title: "Signers",
         lead: "Asked just now. Each signer holds one key of every wallet, its own journal, and its own count of what it let through.",
         forms: vec![],
         tables: vec![

@@ -211,6 +211,15 @@ impl Fleet {
         run(&mut open).map(|_| ())
     }
 
+    /// Kim closes a signer's keys.
+    pub fn close(&self, place: usize) -> Outcome {
+        let name = SIGNERS.get(place).ok_or("no such signer")?;
+        let mut close = Command::new(program("claviger-signer")?);
+        close.arg("close").arg("--data").arg(home(&self.directory, name));
+        close.args(["--person", "kim", "--reason", "the day is over"]);
+        run(&mut close).map(|_| ())
+    }
+
     /// The shares of kim and kit, which open the keys of a signer. Each file's envelope has a set of its own; the newest is the accounts'.
     pub fn opening(&self, name: &str) -> Outcome<Vec<PathBuf>> {
         let sealed = home(&self.directory, name).join("accounts.sealed");

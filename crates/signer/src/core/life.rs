@@ -4,7 +4,7 @@
 //! opened by two powers together: a key quorum's instruction, and what opens the sealing (K3), which people hold who do not
 //! administer this machine. It closes by itself when its time or its signatures are used up, and when the process ends.
 
-use signer_wire::{KeyLine, ReplyBody};
+use signer_wire::{KeyLine, ReplyBody, SlotLine};
 use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Moment, SignerId, Step, WalletId};
 
 use super::Core;
@@ -379,6 +379,11 @@ impl Core {
         self.remember(self.stamp(now), event).map(|_| ())
     }
 
+    /// Tells the board who can open the sealed files.
+    pub fn show_slots(&mut self, slots: Vec<SlotLine>) {
+        self.slots = slots;
+    }
+
     /// The board: every key that this signer ever had.
     pub fn board(&self, now: Moment) -> ReplyBody {
         let wallet_of = |name: &KeyName| {
@@ -419,6 +424,8 @@ impl Core {
         ReplyBody::Board {
             keys: lines.collect(),
             ceremonies: self.state.life.ceremonies.iter().rev().take(CEREMONIES_SHOWN).map(ceremony).collect(),
+            slots: self.slots.clone(),
+            custodians: self.custodians().iter().map(ToString::to_string).collect(),
         }
     }
 }

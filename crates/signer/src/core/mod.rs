@@ -50,6 +50,8 @@ pub struct Core {
     own: BTreeMap<WalletId, u32>,
     /// Those whose key is open.
     windows: BTreeMap<WalletId, life::Window>,
+    /// Who can open the sealed files, for the board.
+    slots: Vec<signer_wire::SlotLine>,
     /// What peers must sign before this signer signs anything; none once they did.
     nonce: Option<String>,
     pending: BTreeMap<String, Pending>,
@@ -90,6 +92,7 @@ impl Core {
             wallets: BTreeMap::new(),
             own: BTreeMap::new(),
             windows: BTreeMap::new(),
+            slots: Vec::new(),
             nonce: Some(hex::encode(nonce)),
             pending: BTreeMap::new(),
         };

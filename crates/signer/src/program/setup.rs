@@ -12,7 +12,7 @@ use signer::core::Core;
 use signer::enrol::{self, Birth, files};
 use signer::seed::{SEED_BYTES, Seed};
 use signer::vault::Vault;
-use signer::{control, keys, server};
+use signer::{control, keys, server, vault};
 use types::{Network, SignerId};
 use walls::{LandlockRule, MemoryRule, Walls};
 use zeroize::Zeroizing;
@@ -155,7 +155,8 @@ impl Run {
     /// Listens for ever.
     pub fn run(self) -> Outcome {
         let (id, keys, enrolment) = enrol::load(&self.data)?;
-        let core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        core.show_slots(vault::slot_lines(&self.data)?);
         if core.offline() {
             return Err("this signer has no network by its charter: use `claviger-signer offline`".into());
         }
