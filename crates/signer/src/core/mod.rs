@@ -1,5 +1,6 @@
 //! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
 
+mod board;
 mod execute;
 mod life;
 mod peers;
