@@ -12,45 +12,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::desk::Desk;
+use common::thief::Thief;
 use common::{ASSET, Town, text};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{Ceremony, Passkey};
-
-/// Requests as a thief sends them: outside the browser, with whatever headers they like.
-struct Thief {
-    agent: ureq::Agent,
-    origin: String,
-    cookies: String,
-    terminal: String,
-}
-
-impl Thief {
-    fn new(origin: &str, (cookies, terminal): (String, String)) -> Thief {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build();
-        Thief { agent: config.into(), origin: origin.to_owned(), cookies, terminal }
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        let request = self.agent.get(format!("{}{path}", self.origin)).header("cookie", &self.cookies);
-        let mut answer = request.header("user-agent", &self.terminal).call().unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-    }
-
-    fn send(&self, path: &str, origin: &str, kind: &str, body: &str) -> (u16, String) {
-        let request = self.agent.post(format!("{}{path}", self.origin)).header("cookie", &self.cookies);
-        let request = request.header("user-agent", &self.terminal).header("origin", origin).content_type(kind);
-        let mut answer = request.send(body).unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-    }
-
-    fn json(&self, path: &str, body: &Value) -> (u16, String) {
-        self.send(path, &self.origin, "application/json", &body.to_string())
-    }
-
-    fn form(&self, path: &str, body: &str) -> (u16, String) {
-        self.send(path, &self.origin, "application/x-www-form-urlencoded", body)
-    }
-}
 
 #[test]
 fn t04_stolen_sessions_raise_no_limit_and_move_no_coin() {

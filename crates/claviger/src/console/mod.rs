@@ -52,6 +52,7 @@ pub fn router(app: App) -> Router {
         .route("/console/operators", get(people::operators))
         .route("/console/operators/invite", post(people::invite))
         .route("/console/passkeys/{id}/lost", post(people::lost))
+        .route("/console/sessions/{id}/end", post(people::end_session))
         .route("/console/decisions", get(decisions::list))
         .route("/console/decisions/{what}/propose", post(decisions::propose))
         .route("/console/decisions/{id}", get(decisions::page))

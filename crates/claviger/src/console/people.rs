@@ -12,7 +12,7 @@ use super::lists::{Cell, Field, FormView, ListPage, Table};
 use super::overview::span;
 use super::visit::{Alone, Person, Shown, alone, render};
 use crate::api::{App, ask_signers};
-use crate::custody::{blocking, now};
+use crate::custody::{blocking, now, session_name};
 
 pub async fn signers(State(app): State<App>, person: Person) -> Result<Response, Shown> {
     let answers = blocking(|| ask_signers(&app));
@@ -119,12 +119,23 @@ pub async fn operators(State(app): State<App>, person: Person) -> Result<Respons
     }
     let session = |row: store::SessionRow| {
         let open = row.ended.is_none() && row.expires > now;
+        let own = row.operator == person.id.as_str();
+        let end = if open && (own || person.may(Action::EndSession)) {
+            let words = if row.secret == person.session.secret { "this is yours here" } else { "" };
+            Cell {
+                small: words.to_owned(),
+                ..Cell::button("End it", format!("/console/sessions/{}/end", session_name(&row)))
+            }
+        } else {
+            Cell::plain("")
+        };
         vec![
             Cell::plain(&row.operator),
             if open { Cell::tag("open", "good") } else { Cell::tag("ended", "plain") },
             Cell::plain(row.source),
             Cell { small: row.terminal, ..Cell::time(row.created) },
             Cell::time(row.seen),
+            end,
         ]
     };
     let invite = FormView {
@@ -156,7 +167,7 @@ pub async fn operators(State(app): State<App>, person: Person) -> Result<Respons
             },
             Table {
                 title: "Newest sessions".to_owned(),
-                heads: &["Operator", "State", "From", "Since, and with what", "Last used"],
+                heads: &["Operator", "State", "From", "Since, and with what", "Last used", ""],
                 rows: app.store.sessions(20).await?.into_iter().map(session).collect(),
                 empty: "Nobody has signed in yet.",
                 ..Table::default()
@@ -179,5 +190,10 @@ pub async fn invite(State(app): State<App>, person: Person, Form(form): Form<Inv
 
 pub async fn lost(State(app): State<App>, person: Person, Path(id): Path<String>) -> Result<Response, Shown> {
     app.report_lost(&id, &person.id, now()).await?;
+    Ok(Redirect::to("/console/operators").into_response())
+}
+
+pub async fn end_session(State(app): State<App>, person: Person, Path(id): Path<String>) -> Result<Response, Shown> {
+    app.end_session(&id, &person.id, now()).await?;
     Ok(Redirect::to("/console/operators").into_response())
 }

@@ -135,6 +135,11 @@ if (body.dataset.live) {
   });
   const dot = document.getElementById("live");
   source.onopen = () => { dot.className = "live on"; dot.title = "live"; };
-  source.onerror = () => { dot.className = "live off"; dot.title = "the connection is broken; what you see may be old"; };
+  source.onerror = () => {
+    dot.className = "live off";
+    dot.title = "the connection is broken; what you see may be old";
+    // It is not tried again: the session has ended, or the server says something else than before.
+    if (source.readyState === EventSource.CLOSED) document.getElementById("stale").hidden = false;
+  };
   addEventListener("pagehide", () => source.close());
 }
