@@ -65,6 +65,7 @@ pub fn router(app: App) -> Router {
         .route("/console/events", get(records::events))
         .route("/console/events/replay", post(records::replay))
         .route("/console/live", get(live::stream))
+        .route("/console/{*nowhere}", get(visit::nowhere))
         .route("/console/assets/app.js", asset("text/javascript; charset=utf-8", include_str!("assets/app.js")))
         .route("/console/assets/style.css", asset("text/css; charset=utf-8", include_str!("assets/style.css")))
         .route("/console/assets/icon.svg", asset("image/svg+xml", include_str!("assets/icon.svg")))

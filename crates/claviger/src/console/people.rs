@@ -1,6 +1,5 @@
 //! Signers, operators, their passkeys and sessions.
 
-use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use policy::Action;
@@ -10,7 +9,7 @@ use types::Amount;
 use super::frame::{Frame, money};
 use super::lists::{Cell, Field, FormView, ListPage, Table};
 use super::overview::span;
-use super::visit::{Alone, Person, Shown, alone, render};
+use super::visit::{Alone, Person, Sent, Shown, alone, render};
 use crate::api::{App, ask_signers};
 use crate::custody::{blocking, now, session_name};
 
@@ -182,7 +181,7 @@ pub struct InviteForm {
     operator: String,
 }
 
-pub async fn invite(State(app): State<App>, person: Person, Form(form): Form<InviteForm>) -> Result<Response, Shown> {
+pub async fn invite(State(app): State<App>, person: Person, Sent(form): Sent<InviteForm>) -> Result<Response, Shown> {
     let made = app.invite(form.operator.trim(), &person.id, now()).await?;
     let page = Alone::Link { operator: made.operator, link: made.link, expires: made.expires.to_string() };
     Ok(alone("A link to hand over", "", page))

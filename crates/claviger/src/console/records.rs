@@ -2,7 +2,6 @@
 
 use askama::Template;
 use audit_log::Entry;
-use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use policy::{Action, Destinations, PaymentKind, Tier, role_table};
@@ -12,7 +11,7 @@ use types::{Amount, words};
 use super::frame::{Frame, form_key, money, time, tone};
 use super::lists::{Cell, Field, FormView, ListPage, Table};
 use super::overview::span;
-use super::visit::{Person, Shown, render};
+use super::visit::{Person, Sent, Shown, render};
 use crate::api::{App, PageQuery};
 use crate::custody::{Proposal, WhatIf, now};
 use crate::problem::Problem;
@@ -149,7 +148,7 @@ pub struct CharterForm {
 pub async fn propose_charter(
     State(app): State<App>,
     person: Person,
-    Form(form): Form<CharterForm>,
+    Sent(form): Sent<CharterForm>,
 ) -> Result<Response, Shown> {
     let wanted = Proposal::Charter { charter: form.charter, base: form.base };
     let row = app.propose(&person.id, &form.key, &wanted, now()).await?;
@@ -330,7 +329,7 @@ pub struct ReplayForm {
     after: String,
 }
 
-pub async fn replay(State(app): State<App>, person: Person, Form(form): Form<ReplayForm>) -> Result<Response, Shown> {
+pub async fn replay(State(app): State<App>, person: Person, Sent(form): Sent<ReplayForm>) -> Result<Response, Shown> {
     let after =
         form.after.trim().parse().map_err(|_| Problem::invalid("after", "an event's number has digits only"))?;
     app.replay_events(&form.url, after, &person.id, now()).await?;

@@ -120,6 +120,19 @@ for (const button of document.querySelectorAll("[data-approve]")) {
     }));
 }
 
+// From the keyboard: the way to freeze opens at its first field, and Escape closes it.
+const act = document.querySelector("details.act");
+if (act) {
+  act.addEventListener("toggle", () => { if (act.open) act.querySelector("select").focus(); });
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !act.open) return;
+    act.open = false;
+    act.querySelector("summary").focus();
+  });
+  // On a small screen the pages' names are a row that scrolls: the one that is shown is in view.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+}
+
 // Pages that show what changes come again when something has changed, unless somebody is in the middle of something.
 if (body.dataset.live) {
   const source = new EventSource("/console/live");
