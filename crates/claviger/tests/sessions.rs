@@ -99,6 +99,8 @@ fn t04_a_session_is_ended_by_its_owner_and_by_others_and_its_open_page_with_it()
     // Its name opens nothing.
     let named = Thief { cookies: format!("__Host-claviger={name}"), ..at_the_console(&town, "first") };
     assert!(!open(&named));
+    // Something has happened, so that there is something to tell.
+    town.olga().post("/v1/freeze", "freeze", &json!({"latch": "customer:bob", "reason": "a drill"})).unwrap();
     // A page that is open learns it at once: its stream ends, and another is not begun.
     let request = first.agent.get(format!("{}/console/live", first.origin)).header("cookie", &first.cookies);
     let answer = request.header("user-agent", &first.terminal).call().unwrap();
@@ -123,4 +125,27 @@ fn t04_a_session_is_ended_by_its_owner_and_by_others_and_its_open_page_with_it()
     assert!(here.get("/console/operators").1.contains(&format!("/console/sessions/{name}/end")));
     assert_eq!(here.form(&format!("/console/sessions/{name}/end"), "").0, 303);
     assert_eq!((open(&left), open(&here)), (false, true));
+}
+
+#[test]
+fn the_audit_log_is_taken_along_with_its_proof() {
+    let town = Town::start();
+    let passkey = Passkey::new([1; 32]).unwrap();
+    town.enrolled("olga", &passkey);
+    let mut olga = at_the_console(&town, "olga's");
+    assert_eq!(olga.get("/console/audit/export").0, 303, "not without a session");
+    olga.sign_in(&passkey);
+    town.olga().post("/v1/freeze", "freeze", &json!({"latch": "customer:bob", "reason": "a drill"})).unwrap();
+    let read = |path: &str| {
+        let (status, text) = olga.get(path);
+        assert_eq!(status, 200);
+        let mut verifier = audit_log::Verifier::default();
+        let entries: Vec<_> = text.lines().map(|line| verifier.line(line).unwrap()).collect();
+        (entries[0].seq, verifier.verdict().unwrap())
+    };
+    let (first, all) = read("/console/audit/export");
+    let page = olga.get("/console/audit").1;
+    assert!(first == 1 && page.contains(&all.head.to_string()), "{page}");
+    let (first, part) = read("/console/audit/export?after=1");
+    assert_eq!((first, part.head, part.entries), (2, all.head, all.entries - 1));
 }

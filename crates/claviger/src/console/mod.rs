@@ -62,6 +62,7 @@ pub fn router(app: App) -> Router {
         .route("/console/decisions/{id}/withdraw", post(decisions::withdraw))
         .route("/console/charter", get(records::charter).post(records::propose_charter))
         .route("/console/audit", get(records::audit))
+        .route("/console/audit/export", get(records::export))
         .route("/console/events", get(records::events))
         .route("/console/events/replay", post(records::replay))
         .route("/console/live", get(live::stream))
