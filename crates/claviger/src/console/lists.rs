@@ -132,7 +132,11 @@ fn payment_row(app: &App, row: &PaymentRow) -> Vec<Cell> {
         Cell::number(money(app, row.amount)),
         Cell::plain(&row.requester),
         Cell { small: row.destination_wallet.clone(), ..Cell::mono(&row.destination) },
-        Cell { mono: true, ..Cell::link(&row.id, format!("/console/payments/{}", row.id)) },
+        // The whole name stands on its page.
+        Cell {
+            mono: true,
+            ..Cell::link(format!("{}…", row.id.get(..11).unwrap_or(&row.id)), format!("/console/payments/{}", row.id))
+        },
     ]
 }
 
