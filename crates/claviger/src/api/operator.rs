@@ -53,6 +53,8 @@ pub fn router(app: App) -> Router {
         .routes(routes!(people::operators))
         .routes(routes!(people::invite))
         .routes(routes!(people::lost))
+        .routes(routes!(people::sessions))
+        .routes(routes!(people::end_session))
         .routes(routes!(people::propose, people::proposals))
         .routes(routes!(people::proposal))
         .routes(routes!(people::approve))

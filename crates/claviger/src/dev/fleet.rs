@@ -247,6 +247,13 @@ impl Fleet {
         process.child.wait().map(|_| ()).map_err(|error| error.to_string())
     }
 
+    /// Lets a signer hang, or go on: it keeps its connections and answers nothing.
+    pub fn hang(&self, place: usize, hangs: bool) -> Outcome {
+        let process = self.processes.get(place).ok_or("no such signer")?;
+        let signal = if hangs { "-STOP" } else { "-CONT" };
+        run(Command::new("kill").arg(signal).arg(process.child.id().to_string())).map(|_| ())
+    }
+
     /// Starts a signer again, on the same data and port.
     pub fn restart(&mut self, place: usize) -> Outcome {
         let process = self.processes.get_mut(place).ok_or("no such signer")?;
