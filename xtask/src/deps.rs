@@ -18,6 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("store", &["types", "ledger", "orders", "policy", "audit-log"]),
     ("testkit", &[]),
     ("policy", &["types"]),
+    ("paper", &[]),
     ("chains", &["types"]),
     ("signer-wire", &["types"]),
     ("signer", &["types", "signer-wire", "policy", "chains"]),
@@ -44,8 +45,19 @@ const TABLE: &[(&str, &[&str])] = &[
 
 /// Libraries that open files and sockets for others, run tasks or speak HTTP or SQL: none below these rooms.
 const HEAVY: &[&str] = &["tokio", "hyper", "ureq", "reqwest", "sqlx", "rusqlite", "async-std", "axum"];
-const WITHOUT_HEAVY: &[&str] =
-    &["types", "audit-log", "ledger", "orders", "policy", "chains", "signer-wire", "signer", "signer-client", "verify"];
+const WITHOUT_HEAVY: &[&str] = &[
+    "types",
+    "audit-log",
+    "ledger",
+    "orders",
+    "policy",
+    "paper",
+    "chains",
+    "signer-wire",
+    "signer",
+    "signer-client",
+    "verify",
+];
 
 /// Checks the table and the map.
 pub fn check() -> Outcome {
