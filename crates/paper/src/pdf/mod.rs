@@ -1,5 +1,8 @@
 //! Printed pages: A4, black and grey, in the fonts that every reader of PDF has, with QR codes drawn as squares.
 //!
+//! Nothing is embedded: the machine that prints brings these fonts or ones of their widths (Debian: `fonts-urw-base35`). On one
+//! without any font poppler draws the codes and no text.
+//!
 //! Documents are the same bytes for the same input: they hold no date, and their identity is what they say. A page can hold a
 //! secret; documents come in [`Zeroizing`], and what is written on the way is wiped.
 
