@@ -35,6 +35,7 @@ fn payments_wait_for_closed_keys_and_go_on_when_a_quorum_and_the_holders_open_th
     let key = hot(&town, "s1");
     assert_eq!((key["state"].as_str(), key["open"].as_bool()), (Some("inactive"), Some(false)));
     assert_eq!(key["person"], "kim");
+    town.until_alarm("key", "is closed at s1; its holders may open it");
     let id = text(&town.withdraw("alice", "closed", &Town::withdrawal(1_000_000, &town.outside())).body, "/id");
     town.until_alarm("signers", "key-inactive");
 
@@ -51,6 +52,7 @@ fn payments_wait_for_closed_keys_and_go_on_when_a_quorum_and_the_holders_open_th
     town.house.fleet.open(1).unwrap();
     town.reaches(&id, "broadcast");
     assert_eq!(hot(&town, "s1")["signatures_left"], 49);
+    town.until_alarm("key", "closes at");
 
     // What the charter does not allow is refused before anybody is asked.
     for (body, code) in [

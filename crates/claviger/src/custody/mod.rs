@@ -13,6 +13,7 @@ mod deposits;
 mod draft;
 mod explain;
 mod generate;
+mod keys;
 mod mempool;
 mod proposals;
 mod reconcile;
