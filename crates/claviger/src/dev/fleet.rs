@@ -114,7 +114,6 @@ impl Fleet {
         enrolments: Vec<Enrolment>,
         charter: &Charter,
         approvals: &[Approval],
-        people: &People,
     ) -> Outcome<Fleet> {
         let identity = identity()?;
         let file = |name: &str, content: &[u8]| {
@@ -160,13 +159,11 @@ impl Fleet {
             let errors: Vec<_> = errors.iter().map(|(position, error)| format!("{position}: {error}")).collect();
             return Err(format!("not every signer was admitted by its peers: {}", errors.join("; ")));
         }
-        let mut fleet = Fleet { processes, clients, directory: directory.to_owned() };
-        fleet.activate(charter, people)?;
-        Ok(fleet)
+        Ok(Fleet { processes, clients, directory: directory.to_owned() })
     }
 
     /// Two people let the hot wallet's keys be opened, and two others open them.
-    fn activate(&mut self, charter: &Charter, people: &People) -> Outcome {
+    pub fn activate(&mut self, charter: &Charter, people: &People) -> Outcome {
         let id = |text: &str| format!("{text} has no form");
         let created = crate::custody::now().whole_seconds();
         let (seconds, signatures) = ACTIVATION;
