@@ -79,6 +79,17 @@ fn payments_wait_for_closed_keys_and_go_on_when_a_quorum_and_the_holders_open_th
     approve(&town, "olga", &proposal);
     assert_eq!(approve(&town, "omar", &proposal)["outcome"], "agreed; to be done at the machine of signer s1");
 
+    // What was written down at a ceremony is kept word for word, once.
+    let transcript = json!({"transcript": r#"{"ceremony":"first-seeds","network":"regtest","parties":[]}"#});
+    let kept = town.olga().post("/v1/transcripts", "t1", &transcript).unwrap();
+    assert_eq!(town.olga().post("/v1/transcripts", "t2", &transcript).unwrap(), kept);
+    let audit = town.olga().get("/v1/audit?after=0&limit=500").unwrap().to_string();
+    assert_eq!(audit.matches("first-seeds").count(), 1, "{audit}");
+    for nonsense in ["", "[]", r#"{"ceremony":""}"#, r#"{"ceremony":"x"}"#] {
+        let answer = town.olga().post("/v1/transcripts", "t3", &json!({"transcript": nonsense}));
+        assert!(answer.unwrap_err().contains("transcript"));
+    }
+
     let address = format!("http://{}", town.house.service.operators);
     let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
     command.args(["--url", &address, "--key"]).arg(town.house.people.key_file("olga")).arg("keys");

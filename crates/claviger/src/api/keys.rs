@@ -2,16 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use policy::Action;
+use serde::{Deserialize, Serialize};
 use signer_client::SignerClient;
 use signer_wire::{Ceremony, KeyLine, ReplyBody, RequestBody, SlotLine};
+use store::Move;
+use types::Digest;
 use utoipa::ToSchema;
 
 use super::App;
 use super::answers::List;
-use super::auth::ByOperator;
+use super::auth::{ByOperator, body};
+use super::respond::ProblemBody;
 use crate::config::SignerConfig;
-use crate::custody::blocking;
+use crate::custody::{blocking, now};
+use crate::problem::Problem;
 
 /// A signer's keys as it answers now.
 #[derive(Serialize, ToSchema)]
@@ -150,6 +155,52 @@ impl KeysAnswer {
 #[utoipa::path(get, path = "/v1/keys", responses((status = 200, body = List<KeysAnswer>)))]
 pub async fn keys(State(app): State<App>, _caller: ByOperator) -> Json<List<KeysAnswer>> {
     Json(List { items: blocking(|| ask_keys(&app)), next: None })
+}
+
+/// The domain over which a ceremony's transcript is digested and signed.
+const TRANSCRIPT: &[u8] = b"claviger-transcript-v1\n";
+
+/// A ceremony's transcript.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TranscriptBody {
+    /// Its bytes, as text, as `claviger-signer transcript` wrote them.
+    pub transcript: String,
+}
+
+/// A transcript that is in the audit log.
+#[derive(Serialize, ToSchema)]
+pub struct TranscriptAnswer {
+    /// What signers and people signed.
+    pub digest: String,
+    /// Six words of it.
+    pub words: String,
+    /// Number of the entry in the audit log.
+    pub entry: u64,
+}
+
+/// Keep a ceremony's transcript in the audit log, word for word. Whether its signatures hold is for `claviger-signer transcript verify`
+/// to say, on anyone's machine. The same transcript again is the same entry.
+#[utoipa::path(post, path = "/v1/transcripts", request_body = TranscriptBody, params(("Idempotency-Key" = String, Header)),
+    responses((status = 200, body = TranscriptAnswer), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody)))]
+pub async fn transcript(State(app): State<App>, caller: ByOperator) -> Result<Json<TranscriptAnswer>, Problem> {
+    caller.may(&app, Action::CarryOut).await?;
+    let wanted: TranscriptBody = body(&caller.request)?;
+    let value: serde_json::Value = serde_json::from_str(&wanted.transcript)
+        .map_err(|_| Problem::invalid("transcript", "a transcript is one JSON object, as claviger-signer wrote it"))?;
+    let named = value.get("ceremony").and_then(serde_json::Value::as_str).filter(|name| !name.is_empty());
+    if named.is_none() || !value.get("parties").is_some_and(serde_json::Value::is_array) {
+        return Err(Problem::invalid("transcript", "a transcript names its ceremony and its parties"));
+    }
+    let digest = Digest::of(&[TRANSCRIPT, wanted.transcript.as_bytes()]);
+    let (subject, action) = (digest.to_string(), "ceremony.transcript");
+    if app.store.audit_about(&subject, action).await?.is_none() {
+        let actor = format!("operator:{}", caller.operator);
+        app.store.commit(Move::new(now()).audit(&actor, action, &subject, wanted.transcript)).await?;
+    }
+    let kept = app.store.audit_about(&subject, action).await?;
+    let entry = kept.ok_or_else(|| Problem::unavailable("storage", "the entry is not there; send it again"))?.seq;
+    Ok(Json(TranscriptAnswer { digest: subject, words: types::words(&digest).join(" "), entry }))
 }
 
 /// What every signer says of its keys now; those without a network are named, and asked at their own machines.

@@ -47,6 +47,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(reconcile))
         .routes(routes!(signing::signers))
         .routes(routes!(keys::keys))
+        .routes(routes!(keys::transcript))
         .routes(routes!(signing::freeze))
         .routes(routes!(signing::execute))
         .routes(routes!(signing::charter, signing::adopt))

@@ -71,7 +71,7 @@ impl Core {
     ) -> Result<ReplyBody, Refused> {
         self.concerns(&step.signer)?;
         let by =
-            Actor { person: step.requester.to_string(), terminal: String::new(), cause: instruction.id.to_string() };
+            Actor { person: step.requester.to_string(), terminal: "by instruction".to_owned(), cause: instruction.id.to_string() };
         let moves = match (step.step, &step.wallet) {
             (Step::Activate, Some(wallet)) => return self.authorise(instruction, step, wallet, now),
             (Step::SuspendKey, Some(wallet)) => {
