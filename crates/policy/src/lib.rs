@@ -25,4 +25,5 @@ pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, w
 pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposure_max};
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
+pub use sshsig::verify_ssh;
 pub use succession::{SuccessionError, verify_genesis, verify_succession};

@@ -127,6 +127,16 @@ impl Core {
         self.state.life.of_kind(KeyKind::Seed).last().map(|(name, _)| name.clone())
     }
 
+    /// Ceremonies that were held, oldest first.
+    pub fn ceremonies(&self) -> &[Ceremony] {
+        &self.state.life.ceremonies
+    }
+
+    /// Names of every key of one kind.
+    pub fn keys_of(&self, kind: KeyKind) -> impl Iterator<Item = &KeyName> {
+        self.state.life.of_kind(kind).map(|(name, _)| name)
+    }
+
     /// Refuses while the seed is suspended.
     pub fn check_seed(&self) -> Result<(), Refused> {
         match self.seed_name().and_then(|name| self.state.life.state(&name)) {
