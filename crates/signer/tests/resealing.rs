@@ -119,7 +119,7 @@ fn t05_an_old_copy_of_sealed_files_is_known_by_its_sealing_key() {
     fleet.restart(0, |_| ());
     assert_eq!(unseal(&fleet, Vault::Seed, "lena", "vault", &new_kek()), Ok(()));
     // The whole disk put back, journal and all: it opens, and the peers close it.
-    fleet.admit(0, &[1, 2]).unwrap();
+    assert_eq!(fleet.admit(0, &[1, 2]).unwrap_err(), "sealing", "admitted, and kim opens nothing any more");
     let ours = fleet.ask(0, RequestBody::Hello);
     let signer_wire::ReplyBody::Hello { head, .. } = ours else { panic!("no hello") };
     fleet.witness(1, &head).unwrap();

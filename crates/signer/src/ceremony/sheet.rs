@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use paper::pdf::{SharePage, share_page};
 use shares::{Share, ShareError, combine};
 use types::{Moment, Network};
 use zeroize::Zeroizing;
@@ -160,10 +161,35 @@ pub(super) fn read(path: &Path) -> Result<(Share, Option<Network>), Refused> {
     Ok((share, network))
 }
 
-/// Draws the page of a share.
+/// What stands on a page for its holder.
+const INSTRUCTIONS: [&str; 4] = [
+    "Check that every word can be read. Show the page to nobody, and copy it nowhere: no photograph, no scan, no message.",
+    "Put it into an envelope that shows when it is opened, note the number of its seal here and in the journal, and keep it where \
+     you said.",
+    "Never keep it with another share of the same set, and never where the signer's machine stands.",
+    "When you are called to rehearse or to restore, bring it sealed. Type the words, or let a camera without a network read the code.",
+];
+
+/// Draws the page of a share (PDF).
 ///
 /// # Errors
 /// `page`.
-pub fn page(_facts: &Facts, _share: &Share) -> Result<Zeroizing<Vec<u8>>, Refused> {
-    Err(Refused::new("page", "pages"))
+pub fn page(facts: &Facts, share: &Share) -> Result<Zeroizing<Vec<u8>>, Refused> {
+    let text = share.to_words();
+    let words: Vec<&str> = text.split(' ').collect();
+    let page = SharePage {
+        title: &format!("Share of the seed of signer {}", facts.signer),
+        holder: &facts.holder,
+        set: &facts.set.to_string(),
+        number: facts.number.into(),
+        count: facts.count.into(),
+        threshold: facts.threshold.into(),
+        created: &facts.created.to_string(),
+        signer: &facts.signer,
+        network: &facts.network.to_string(),
+        words: &words,
+        notes: &[("Fingerprint of the seed", &facts.fingerprint)],
+        instructions: &INSTRUCTIONS,
+    };
+    share_page(&page).map_err(|error| Refused::new("page", causes(&error)))
 }
