@@ -110,7 +110,7 @@ fn shares_that_are_too_few_mixed_damaged_or_anothers_are_told_apart_by_name() {
     let foreign = media[0].path().join("foreign");
     let text = std::fs::read_to_string(&first[1]).unwrap().replace("network: regtest", "network: bitcoin");
     std::fs::write(&foreign, text).unwrap();
-    assert_eq!(code(rehearse(&mut fleet, 0, &[foreign.clone()])), "share-network");
+    assert_eq!(code(rehearse(&mut fleet, 0, std::slice::from_ref(&foreign))), "share-network");
     assert_eq!(code(rehearse(&mut fleet, 0, &[first[0].clone(), foreign])), "share-network");
 }
 
@@ -137,6 +137,32 @@ fn who_may_hold_a_backup_and_where_it_may_lie() {
     let outcome = back_up(&mut fleet, 0, &instruction, (2, &keepers), &mut Fault::after(None));
     assert_eq!(code(outcome), "backup-file");
     assert_eq!(std::fs::read_to_string(&paths(&keepers)[1]).unwrap(), "theirs");
+}
+
+#[test]
+fn a_recorded_backup_whose_last_step_is_missing_is_not_overwritten_by_another() {
+    let mut fleet = Cores::start();
+    let media = tempfile::tempdir().unwrap();
+    let mut keepers = holders(&KEEPERS, media.path());
+    // Words for one holder, a page for another: what a stopped try leaves of either is known by its name.
+    keepers[1].to = signer::ceremony::backup::Destination::Page(media.path().join("hugo.pdf"));
+    let first = approved(&mut fleet, Step::Backup, "s1");
+    let mut fault = Fault::after(Some(6));
+    assert_eq!(code(back_up(&mut fleet, 0, &first, (2, &keepers), &mut fault)), "stopped");
+    assert_eq!(fault.seen.last(), Some(&"proven"));
+    let unrecorded = files(media.path());
+    fleet.restart(0, |_| ());
+    let mut fault = Fault::after(Some(7));
+    assert_eq!(code(back_up(&mut fleet, 0, &first, (2, &keepers), &mut fault)), "stopped");
+    assert_eq!(fault.seen.last(), Some(&"recorded"));
+    assert!(files(media.path()).iter().all(|path| !unrecorded.contains(path)), "of the first try nothing stays");
+    fleet.restart(0, |_| ());
+    let second = approved(&mut fleet, Step::Backup, "s1");
+    assert_eq!(code(back_up(&mut fleet, 0, &second, (2, &keepers), &mut Fault::after(None))), "backup-file");
+    back_up(&mut fleet, 0, &first, (2, &keepers), &mut Fault::after(None)).unwrap();
+    let two = [paths(&keepers)[0].clone(), paths(&keepers)[2].clone()];
+    assert!(!rehearse(&mut fleet, 0, &two).unwrap().contains("no record"));
+    assert!(std::fs::read(&paths(&keepers)[1]).unwrap().starts_with(b"%PDF-"));
 }
 
 #[test]

@@ -295,7 +295,11 @@ fn bad_sources_and_bad_dice_make_no_signer() {
         generate::seed(&part, others, None, source, "gina", "tty1").map(|_| ()).map_err(|one| one.code.into_owned())
     };
     assert_eq!(make(&mut random, &Others::default()), Ok(()));
-    assert_eq!(make(&mut |bytes| Ok(bytes.fill(0)), &Others::default()), Err("source-stuck".to_owned()));
+    let mut stuck = |bytes: &mut [u8]| {
+        bytes.fill(0);
+        Ok(())
+    };
+    assert_eq!(make(&mut stuck, &Others::default()), Err("source-stuck".to_owned()));
     assert_eq!(make(&mut |_| Err(NoRandomness), &Others::default()), Err("random".to_owned()));
     let without = Others { contributions: [("s2".parse().unwrap(), [2; 32])].into(), commitments: None };
     assert_eq!(make(&mut random, &without), Err("entropy-missing".to_owned()));

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::cores::Cores;
-use common::desk::{Fault, approved, assert_clean, code, files, hold, kim, seed, step, unsealed};
+use common::desk::{Fault, allowed, approved, assert_clean, code, files, hold, kim, seed, step, unsealed};
 use common::processes::{Fleet, run};
 use sealing::{Kek, NewSlot};
 use signer::ceremony::medium::{Movement, record};
@@ -228,7 +228,7 @@ fn t05_a_stolen_disk_opens_nothing() {
 }
 
 #[test]
-fn a_wrong_passphrase_a_running_signer_and_a_full_disk_are_named_and_nothing_is_half_done() {
+fn too_few_shares_a_running_signer_and_a_full_disk_are_named_and_nothing_is_half_done() {
     let mut fleet = Fleet::start();
     let media = tempfile::tempdir().unwrap();
     let data = fleet.directories[0].path().to_str().unwrap().to_owned();
@@ -294,11 +294,70 @@ fn a_wrong_passphrase_a_running_signer_and_a_full_disk_are_named_and_nothing_is_
     assert!(text(common::processes::run(&[medium.as_slice(), &["hana"]].concat())).contains("second-person"));
     assert!(common::processes::run(&[medium.as_slice(), &["olga"]].concat()).status.success());
     fleet.processes[0] = common::processes::Process::start(fleet.directories[0].path());
+    let moved = medium.iter().map(|word| word.replace("set-1-hana", "set-1-hugo")).collect::<Vec<_>>();
+    assert!(
+        text(run(&[moved.as_slice(), &["hana".to_owned()]].concat())).contains("second-person"),
+        "also while it runs"
+    );
+    assert!(run(&[moved.as_slice(), &["omar".to_owned()]].concat()).status.success());
     let board = String::from_utf8(common::processes::run(&["board", "--data", &data]).stdout).unwrap();
-    let line = board.lines().find(|line| line.contains("medium")).unwrap();
+    let line = board.lines().find(|line| line.contains("set-1-hana")).unwrap();
     for word in ["set-1-hana", "from desk to safe 7", "seal 0042", "olga", "hana"] {
         assert!(line.contains(word), "{line}");
     }
+    assert!(board.lines().any(|line| line.contains("set-1-hugo") && line.contains("omar")), "{board}");
+}
+
+#[test]
+fn by_the_programs_keys_are_sealed_anew_derived_backed_up_and_tried_and_a_wrong_passphrase_is_named() {
+    let mut fleet = Fleet::start();
+    fleet.processes[0].kill();
+    let work = tempfile::tempdir().unwrap();
+    let data = fleet.directories[0].path().to_str().unwrap().to_owned();
+    let file = |name: &str, text: &str| {
+        let path = work.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let right = file("right", "seven quiet otters borrow the lamp\n");
+    let wrong = file("wrong", "seven quiet otters borrow the lamb\n");
+    let program = |name: &str, one: Step, further: &[&str]| {
+        let wire = fleet.house.key_step(step(one, "s1"), now());
+        let allowed = allowed(work.path(), name, &wire);
+        let own = [&[name, "--data", &data, "--person", "kim"], further].concat();
+        run(&[own, allowed.iter().map(String::as_str).collect()].concat())
+    };
+    let good = |output: std::process::Output| {
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let named = |output: std::process::Output, name: &str| {
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && text.contains(name), "{text}");
+    };
+    // The shares of both files together: each takes those of its own set.
+    let shares = [fleet.shares_of(0, Vault::Seed), fleet.shares_of(0, Vault::Accounts)].concat();
+    let shares: Vec<&str> = shares.iter().flat_map(|path| ["--share", path.to_str().unwrap()]).collect();
+    let seal = format!("night=passphrase:kim:{right}");
+    let said = good(program("reseal", Step::Reseal, &[shares.as_slice(), &["--seal", &seal]].concat()));
+    assert!(said.contains("seed under") && said.contains("accounts under") && said.contains("for kim"), "{said}");
+    named(program("derive-account", Step::DeriveAccount, &shares), "passphrase");
+    named(program("derive-account", Step::DeriveAccount, &["--passphrase-file", &wrong]), "passphrase or key is wrong");
+    let derived = good(program("derive-account", Step::DeriveAccount, &["--passphrase-file", &right]));
+    let enrolment: enrol::Enrolment = serde_json::from_str(&derived).unwrap();
+    assert_eq!(enrolment.accounts.len(), 3);
+    assert_eq!(enrolment.accounts[..2], fleet.enrolments[0].accounts[..]);
+    let keepers = ["hana", "hugo", "hedy"].map(|name| format!("{name}={}", work.path().join(name).display()));
+    let mut backup: Vec<&str> = vec!["--threshold", "2", "--place", "hana=safe 7", "--seal-number", "hana=0042"];
+    backup.extend(keepers.iter().flat_map(|keeper| ["--holder", keeper]));
+    named(program("backup", Step::Backup, &[&backup, ["--passphrase-file", &wrong].as_slice()].concat()), "is wrong");
+    let said = good(program("backup", Step::Backup, &[&backup, ["--passphrase-file", &right].as_slice()].concat()));
+    assert!(said.contains("hana (file, kept at safe 7, seal 0042)"), "{said}");
+    let tried = work.path().join("hugo").display().to_string();
+    named(program("rehearse", Step::Rehearse, &["--share", &tried]), "share-missing");
+    let other = work.path().join("hedy").display().to_string();
+    let said = good(program("rehearse", Step::Rehearse, &["--share", &tried, "--share", &other]));
+    assert!(said.contains("the backup is good: set"), "{said}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use bitcoin::OutPoint;
 use chains::bitcoin::{Branch, Input, Payment, generate};
 use common::cores::{Cores, finish};
 use common::desk::{
-    Fault, approved, assert_clean, back_up, code, files, holders, kim, paths, seed, step, successor, unsealed,
+    Fault, allowed, approved, assert_clean, back_up, code, files, holders, paths, seed, step, successor, unsealed,
 };
 use common::processes::{Fleet, Process, run};
 use common::{House, hex_of};
@@ -34,19 +34,6 @@ use types::{SignerId, Step};
 
 fn text(path: impl AsRef<Path>) -> String {
     path.as_ref().to_str().unwrap().to_owned()
-}
-
-/// Writes an instruction and its approvals to files; the arguments that name them.
-fn allowed(directory: &Path, name: &str, wire: &WireInstruction) -> Vec<String> {
-    let path = directory.join(format!("{name}.instruction"));
-    std::fs::write(&path, &wire.canonical).unwrap();
-    let mut arguments = vec!["--instruction".to_owned(), text(path)];
-    for approval in &wire.evidence.approvals {
-        let path = directory.join(format!("{name}.{}.sig", approval.operator));
-        std::fs::write(&path, &approval.signature).unwrap();
-        arguments.extend(["--approval".to_owned(), format!("{}={}", approval.operator, path.display())]);
-    }
-    arguments
 }
 
 /// Writes charters' signatures to files; the arguments that name them.
@@ -373,7 +360,6 @@ fn t08_a_restored_signer_takes_no_charter_beside_the_one_it_was_restored_under()
     assert_eq!(code(core.adopt_chain(&chain, &fleet.house.genesis, fleet.now)), "charter-succession");
     core.adopt_chain(&chain, &approvals, fleet.now).unwrap();
     core.check_holders(&Vault::Accounts.read(&directory).unwrap()).unwrap();
-    let _ = kim;
 }
 
 #[test]

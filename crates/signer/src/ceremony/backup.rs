@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,9 @@ pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>)
         Begun::Now(id, _) => id,
         Begun::Before(held) => {
             // The record is there, so the shares are whole under their unfinished names: what is missing is the last step.
-            finish(bench, plan.holders, set_of(&held.detail))?;
+            if let Some(set) = set_of(&held.detail) {
+                finish(bench, plan.holders, set)?;
+            }
             return Ok(held.detail);
         }
     };
@@ -88,6 +90,7 @@ pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>)
             return Err(Refused::new("backup-file", reason));
         }
     }
+    clear(bench, plan.holders)?;
     let network = bench.core.network();
     let (envelope, key) = bench.open(Vault::Seed, unlock)?;
     let seed = open_seed(&envelope, &key, network)?;
@@ -114,8 +117,8 @@ pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>)
             created: bench.now.whole_seconds(),
         };
         match &holder.to {
-            Destination::Words(path) => write(path, facts.text(share).as_bytes(), bench)?,
-            Destination::Page(path) => write(path, &(plan.page)(&facts, share)?, bench)?,
+            Destination::Words(path) => write(&unfinished(path, set), facts.text(share).as_bytes(), bench)?,
+            Destination::Page(path) => write(&unfinished(path, set), &(plan.page)(&facts, share)?, bench)?,
             Destination::Printer => (plan.print)(&holder.name, &(plan.page)(&facts, share)?)?,
         }
         bench.done("share-out")?;
@@ -129,7 +132,7 @@ pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>)
     bench.core.finish_step(&id, Step::Backup, &detail, Vec::new(), &by, bench.now)?;
     bench.done("recorded")?;
     // A crash here leaves whole shares under unfinished names, and the record: the same command finishes.
-    finish(bench, plan.holders, Some(set))?;
+    finish(bench, plan.holders, set)?;
     Ok(detail)
 }
 
@@ -140,11 +143,34 @@ fn path(holder: &Holder) -> Option<&PathBuf> {
     }
 }
 
-fn unfinished(path: &Path) -> PathBuf {
+/// The name of a share of a set that no record speaks of yet, or whose last step is missing.
+fn unfinished(path: &Path, set: u16) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(UNFINISHED);
+    name.push(format!(".{set}.{UNFINISHED}"));
     path.with_file_name(name)
+}
+
+/// Removes what stopped tries left at these places: shares of sets that no record speaks of, and so of no backup.
+fn clear(bench: &Bench<'_>, holders: &[Holder]) -> Result<(), Refused> {
+    let recorded: BTreeSet<u16> = sets(bench.core).collect();
+    for path in holders.iter().filter_map(path) {
+        let directory = path.parent().filter(|one| !one.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for entry in fs::read_dir(directory).map_err(file_error(directory))? {
+            let left = entry.map_err(file_error(directory))?.path();
+            let text = left.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let set = text.strip_prefix(&name).and_then(|rest| rest.strip_prefix('.'));
+            let set = set.and_then(|rest| rest.strip_suffix(UNFINISHED)).and_then(|rest| rest.strip_suffix('.'));
+            let Some(set) = set.and_then(|set| set.parse().ok()) else { continue };
+            if recorded.contains(&set) {
+                let reason =
+                    format!("{} is of a recorded backup: give that backup's command again first", left.display());
+                return Err(Refused::new("backup-file", reason));
+            }
+            fs::remove_file(&left).map_err(file_error(&left))?;
+        }
+    }
+    Ok(())
 }
 
 /// Who may keep what.
@@ -238,16 +264,10 @@ fn detail(plan: &Plan<'_>, set: u16, fingerprint: &str) -> String {
 
 /// Writes a share under its unfinished name, for its owner alone.
 fn write(path: &Path, content: &[u8], bench: &mut Bench<'_>) -> Result<(), Refused> {
-    let path = unfinished(path);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&path)(error)),
-        _ => {}
-    }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(file_error(&path))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(file_error(path))?;
     stop((bench.watch)("share-created"))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(file_error(&path))?;
-    sync_directory(&path).map_err(file_error(&path))
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(file_error(path))?;
+    sync_directory(path).map_err(file_error(path))
 }
 
 /// Reads back what was written and brings the seed back from it: every share takes part in some choice of `threshold`.
@@ -257,7 +277,7 @@ fn prove(plan: &mut Plan<'_>, shares: &[Share], seed: &[u8]) -> Result<(), Refus
     for (holder, share) in plan.holders.iter().zip(shares) {
         let words = share.to_words();
         let share = match &holder.to {
-            Destination::Words(path) => sheet::read(&unfinished(path))?.0,
+            Destination::Words(path) => sheet::read(&unfinished(path, share.identifier()))?.0,
             _ => words.parse().map_err(|_| failed())?,
         };
         if *share.to_words() != *words {
@@ -279,19 +299,11 @@ fn prove(plan: &mut Plan<'_>, shares: &[Share], seed: &[u8]) -> Result<(), Refus
     Ok(())
 }
 
-/// Gives finished shares their names.
-fn finish(bench: &mut Bench<'_>, holders: &[Holder], set: Option<u16>) -> Result<(), Refused> {
-    for holder in holders {
-        let Some(path) = path(holder) else { continue };
-        let from = unfinished(path);
+/// Gives the shares of a recorded set their names.
+fn finish(bench: &mut Bench<'_>, holders: &[Holder], set: u16) -> Result<(), Refused> {
+    for path in holders.iter().filter_map(path) {
+        let from = unfinished(path, set);
         if !from.exists() {
-            continue;
-        }
-        // What lies there from another try is not of the recorded set, and is no backup of anything.
-        if matches!(holder.to, Destination::Words(_))
-            && sheet::read(&from).is_ok_and(|(share, _)| Some(share.identifier()) != set)
-        {
-            fs::remove_file(&from).map_err(file_error(&from))?;
             continue;
         }
         if path.exists() {

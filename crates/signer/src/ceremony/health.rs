@@ -108,7 +108,11 @@ mod tests {
     #[test]
     fn stuck_and_uneven_sources_and_none_are_refused_by_name() {
         let refused = |source: &mut Random<'_>| examine(source).unwrap_err().code.into_owned();
-        assert_eq!(refused(&mut |bytes| Ok(bytes.fill(7))), "source-stuck");
+        let mut stuck = |bytes: &mut [u8]| {
+            bytes.fill(7);
+            Ok(())
+        };
+        assert_eq!(refused(&mut stuck), "source-stuck");
         // Good bytes, then a stuck wire.
         assert_eq!(
             refused(&mut |bytes| {

@@ -40,6 +40,9 @@ pub(crate) const ASSET: &str = "asset:";
 /// Beginning of a customer's latch.
 pub(crate) const CUSTOMER: &str = "customer:";
 
+/// Every wallet, and those with a key of this signer's with the number of its account.
+type Wallets = (BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>);
+
 /// One signer.
 pub struct Core {
     id: SignerId,
@@ -291,10 +294,7 @@ impl Core {
 
     /// Reads every wallet of a charter and finds this signer's own keys in them: a connected signer has one in every hot wallet, one
     /// without a network in every cold wallet, and neither has any in the other's.
-    fn fitting(
-        &self,
-        charter: &Charter,
-    ) -> Result<(BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>), Refused> {
+    fn fitting(&self, charter: &Charter) -> Result<Wallets, Refused> {
         let wrong = |reason: String| Refused::new("charter-unfit", reason);
         let known = charter.signer(&self.id).filter(|_| charter.network == self.keys.network());
         let known = known.filter(|own| own.journal_key == self.keys.journal().verifying_key().to_bytes());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use signer::ceremony::medium::{Movement, record};
+use signer::control::{Answer, ControlError, Question, ask};
 use signer::server;
 use types::OperatorId;
 
@@ -47,9 +48,26 @@ impl Medium {
     /// Does it.
     pub fn run(self) -> Outcome {
         let Medium::Record(Record { data, medium, from, to, seal, second, person }) = self;
-        let movement =
-            Movement { medium: &medium, from: &from, to: &to, seal: &seal, person: &person.person, second: &second };
-        let detail = record(&mut open(&data)?, &movement, &person.terminal(), server::now())?;
+        let question = Question::Medium {
+            medium: medium.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            seal: seal.clone(),
+            person: person.person.to_string(),
+            second: second.to_string(),
+            terminal: person.terminal(),
+        };
+        let detail = match ask(&data, &question, None) {
+            Ok(Answer::Recorded(detail)) => detail,
+            Ok(_) => return Err("the signer answered something else".into()),
+            // It does not run: the journal's lock says so for certain.
+            Err(ControlError::Socket(..)) => {
+                let (person, second, terminal) = (&person.person, &second, person.terminal());
+                let movement = Movement { medium: &medium, from: &from, to: &to, seal: &seal, person, second };
+                record(&mut open(&data)?, &movement, &terminal, server::now())?
+            }
+            Err(error) => return Err(error.into()),
+        };
         println!("recorded: {detail}");
         Ok(())
     }

@@ -85,7 +85,11 @@ fn passphrase(file: Option<&Path>, name: &SlotName, new: bool) -> Outcome<Zeroiz
         let text = Zeroizing::new(fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?);
         return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
     }
-    let ask = |what: &str| rpassword::prompt_password(format!("{what} for \"{name}\": ")).map(Zeroizing::new);
+    let ask = |what: &str| {
+        rpassword::prompt_password(format!("{what} for \"{name}\": "))
+            .map(Zeroizing::new)
+            .map_err(|error| format!("there is no terminal to ask for the passphrase of \"{name}\": {error}"))
+    };
     let first = ask(if new { "New passphrase" } else { "Passphrase" })?;
     if new && *ask("The same again")? != *first {
         return Err("the two passphrases differ; nothing was done".into());

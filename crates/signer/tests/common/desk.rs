@@ -187,3 +187,16 @@ pub fn successor(
 pub fn later(fleet: &Cores, seconds: i64) -> Moment {
     fleet.now.plus_seconds(seconds)
 }
+
+/// Writes an instruction and its approvals to files; the arguments that name them.
+pub fn allowed(directory: &Path, name: &str, wire: &WireInstruction) -> Vec<String> {
+    let path = directory.join(format!("{name}.instruction"));
+    std::fs::write(&path, &wire.canonical).unwrap();
+    let mut arguments = vec!["--instruction".to_owned(), path.to_str().unwrap().to_owned()];
+    for approval in &wire.evidence.approvals {
+        let path = directory.join(format!("{name}.{}.sig", approval.operator));
+        std::fs::write(&path, &approval.signature).unwrap();
+        arguments.extend(["--approval".to_owned(), format!("{}={}", approval.operator, path.display())]);
+    }
+    arguments
+}
