@@ -98,8 +98,8 @@ pub enum ControlError {
     #[error("the signer broke the conversation off")]
     Frame(#[from] FrameError),
     /// It refused.
-    #[error("{0}")]
-    Refused(#[source] Refused),
+    #[error(transparent)]
+    Refused(Refused),
 }
 
 /// Binds the door. One that a killed process left is replaced; the journal's lock says that none runs.

@@ -157,6 +157,19 @@ fn three_parties_generate_and_everybody_can_verify_the_transcript() {
         assert!(!output.status.success(), "another person's");
     }
 
+    // A charter that gives a signer another key than it generated, or forgets one, is named.
+    for change in [0, 1, 2] {
+        let mut other = house.charter.clone();
+        match change {
+            0 => other.signers[1].journal_key = other.signers[0].journal_key.map(|byte| byte ^ 1),
+            1 => other.signers.truncate(1),
+            _ => other.wallets[0].descriptor = other.wallets[1].descriptor.clone(),
+        }
+        let made = signer::ceremony::transcript::Transcript::from_bytes(&std::fs::read(&transcript).unwrap()).unwrap();
+        let refused = signer::ceremony::transcript::verify_charter(&made, &other).unwrap_err();
+        assert_eq!(refused.code, "transcript-charter", "{change}");
+    }
+
     // Any changed byte, and any changed statement in one spelling, is found.
     let bytes = std::fs::read(&transcript).unwrap();
     for position in (0..bytes.len()).step_by(37) {

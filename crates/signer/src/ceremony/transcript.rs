@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use chains::bitcoin::AccountKey;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use policy::Charter;
 use serde::{Deserialize, Serialize};
 use types::{Digest, Network, OperatorId, SignerId};
 
@@ -249,6 +250,28 @@ pub fn verify_signers(transcript: &Transcript, signed: &[Signed]) -> Result<(), 
         let signature = Signature::from_bytes(&bytes.ok_or_else(|| unsigned("its signature has no form"))?);
         if own.digest != digest.to_string() || key.verify_strict(&message(&digest), &signature).is_err() {
             return Err(unsigned("its signature is not over this transcript"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a charter names the keys that were generated: every party with its journal key, and with an account in some
+/// wallet.
+///
+/// # Errors
+/// `transcript-charter` names the signer.
+pub fn verify_charter(transcript: &Transcript, charter: &Charter) -> Result<(), Refused> {
+    let descriptors: String = charter.wallets.iter().map(|wallet| wallet.descriptor.as_str()).collect();
+    for party in &transcript.parties {
+        let name = &party.enrolment.signer;
+        let differs = |what: &str| Refused::new("transcript-charter", format!("{name}: {what}"));
+        let signer = charter.signers.iter().find(|signer| signer.id.as_str() == name);
+        let signer = signer.ok_or_else(|| differs("the charter does not name it"))?;
+        if hex::encode(signer.journal_key) != party.enrolment.journal_key {
+            return Err(differs("the charter gives it another journal key than it generated"));
+        }
+        if !party.enrolment.accounts.iter().any(|account| descriptors.contains(account.as_str())) {
+            return Err(differs("no wallet of the charter has a key that it generated"));
         }
     }
     Ok(())

@@ -60,7 +60,7 @@ pub struct Verify {
     /// A person's signature by `ssh-keygen -Y sign -n claviger-ceremony`, as OPERATOR=FILE.
     #[arg(long = "signature", value_name = "OPERATOR=FILE")]
     signatures: Vec<String>,
-    /// The charter that names people's keys.
+    /// The first charter: it names people's keys, and must name the keys that were generated.
     #[arg(long, value_name = "FILE")]
     charter: Option<PathBuf>,
 }
@@ -118,6 +118,9 @@ impl Verify {
         transcript::verify_signers(&transcript, &signed.collect::<Outcome<Vec<_>>>()?)?;
         let people = approvals(&self.signatures)?;
         let charter = charters(self.charter.as_slice())?.pop();
+        if let Some(charter) = &charter {
+            transcript::verify_charter(&transcript, charter)?;
+        }
         for one in &people {
             let charter = charter.as_ref().ok_or("name the charter that has people's keys: --charter FILE")?;
             let keys = charter.operator(&one.operator).map(|operator| operator.keys.clone());
