@@ -27,4 +27,5 @@ pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposu
 pub use missing::missing;
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
+pub use sshsig::verify_ssh;
 pub use succession::{SuccessionError, verify_genesis, verify_succession};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealing::{Context, DataKey, Envelope, ItemName, Kek, NewSlot, Purpose, SealingError, SlotKind, SlotName};
 use signer_wire::SlotLine;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::core::Core;
 use crate::keys::Secret;
-use crate::life::{Actor, KeyName};
+use crate::life::{Actor, KeyName, Life};
 use crate::refusal::Refused;
 use crate::seed::{Seed, SeedError};
 
@@ -51,6 +51,11 @@ impl Vault {
         }
     }
 
+    /// Where a re-keying puts the file before the journal knows of it.
+    pub fn staged(self, directory: &Path) -> PathBuf {
+        directory.join(format!("{}.next", self.file()))
+    }
+
     /// The word that the envelope is bound to.
     pub const fn purpose(self) -> &'static str {
         match self {
@@ -76,6 +81,29 @@ impl Vault {
         sealing::store::store(&directory.join(self.file()), envelope)
             .map_err(|error| VaultError::Store(self.file(), error))
     }
+}
+
+/// Puts right what a crash left of a re-keying: a new file beside the old one takes its name if the journal says that its sealing
+/// key is in use, and is removed if the journal does not know it. Called while the journal's lock is held.
+pub fn settle(directory: &Path, life: &Life) -> Result<(), VaultError> {
+    for vault in [Vault::Seed, Vault::Accounts] {
+        let failed = |error| VaultError::File(vault.file(), error);
+        let staged = vault.staged(directory);
+        if !staged.exists() {
+            continue;
+        }
+        let state =
+            |envelope: &Envelope| life.state(&KeyName { kind: KeyKind::Sealing, name: envelope.k3().to_string() });
+        let new = sealing::store::load(&staged).ok().and_then(|envelope| state(&envelope));
+        match new {
+            Some(KeyState::InUse) => fs::rename(&staged, directory.join(vault.file())).map_err(failed)?,
+            // Only where the file in use is sound: otherwise both stay for people to look at.
+            _ if state(&vault.read(directory)?) == Some(KeyState::InUse) => fs::remove_file(&staged).map_err(failed)?,
+            _ => continue,
+        }
+        fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The system's randomness, for sealing.

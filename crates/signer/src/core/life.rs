@@ -9,7 +9,7 @@ use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep
 
 use super::Core;
 use crate::keys::Secret;
-use crate::life::{Actor, KeyName};
+use crate::life::{Actor, Ceremony, KeyName};
 use crate::record::{Event, KeyMove};
 use crate::refusal::Refused;
 
@@ -70,8 +70,11 @@ impl Core {
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
         self.concerns(&step.signer)?;
-        let by =
-            Actor { person: step.requester.to_string(), terminal: "by instruction".to_owned(), cause: instruction.id.to_string() };
+        let by = Actor {
+            person: step.requester.to_string(),
+            terminal: "by instruction".to_owned(),
+            cause: instruction.id.to_string(),
+        };
         let moves = match (step.step, &step.wallet) {
             (Step::Activate, Some(wallet)) => return self.authorise(instruction, step, wallet, now),
             (Step::SuspendKey, Some(wallet)) => {
@@ -122,6 +125,16 @@ impl Core {
     /// The seed's name on the board.
     pub fn seed_name(&self) -> Option<KeyName> {
         self.state.life.of_kind(KeyKind::Seed).last().map(|(name, _)| name.clone())
+    }
+
+    /// Ceremonies that were held, oldest first.
+    pub fn ceremonies(&self) -> &[Ceremony] {
+        &self.state.life.ceremonies
+    }
+
+    /// Names of every key of one kind.
+    pub fn keys_of(&self, kind: KeyKind) -> impl Iterator<Item = &KeyName> {
+        self.state.life.of_kind(kind).map(|(name, _)| name)
     }
 
     /// Refuses while the seed is suspended.

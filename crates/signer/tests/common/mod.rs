@@ -9,6 +9,7 @@
 )]
 
 pub mod cores;
+pub mod desk;
 pub mod processes;
 
 use std::path::{Path, PathBuf};
