@@ -14,6 +14,10 @@ use super::release::Pending;
 use crate::record::{Event, Intended};
 use crate::refusal::Refused;
 
+/// The most approvals of one instruction that are looked at.
+const APPROVALS_MAX: usize = 64;
+/// The most transactions that are prepared and not released; the oldest gives way, and is prepared again when it is wanted.
+const PENDING_MAX: usize = 64;
 /// The most instructions in one transaction.
 const INSTRUCTIONS_MAX: usize = 100;
 
@@ -21,6 +25,12 @@ const INSTRUCTIONS_MAX: usize = 100;
 pub(super) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
     let instruction = Instruction::from_canonical(wire.canonical.as_bytes())
         .map_err(|error| Refused::new("instruction", error.to_string()))?;
+    if wire.evidence.approvals.len() > APPROVALS_MAX {
+        return Err(Refused::new(
+            "approval-count",
+            format!("an instruction comes with at most {APPROVALS_MAX} approvals"),
+        ));
+    }
     let customer_request = wire.evidence.customer_request.clone().map(CustomerRequest::from);
     let approvals = wire.evidence.approvals.iter().map(read_approval).collect::<Result<_, _>>()?;
     Ok((instruction, Evidence { customer_request, approvals }))
@@ -64,7 +74,7 @@ impl Core {
         };
         let effects = inspect(&psbt, descriptor, &payments, &caps)
             .map_err(|refusal| Refused::new(refusal.code(), refusal.to_string()))?;
-        self.check_left(&wallet_id, effects.inputs.len())?;
+        self.check_left(&wallet_id, effects.inputs.len(), now)?;
         let first = effects.inputs.first().map(|input| input.outpoint);
         let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;
         let share = Amount::from_sats(effects.fee_sats.div_ceil(u64::try_from(instructions.len()).unwrap_or(1)));
@@ -102,6 +112,13 @@ impl Core {
         let ticket = head.hash.clone();
         let instructions = instructions.into_iter().map(|(instruction, _)| instruction).collect();
         let pending = Pending { seq, wallet: wallet_id, transaction: psbt.unsigned_tx, effects, instructions };
+        while self.pending.len() >= PENDING_MAX {
+            let oldest = self.pending.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
+            match oldest.and_then(|ticket| self.pending.remove(&ticket)) {
+                Some(_) => {}
+                None => break,
+            }
+        }
         self.pending.insert(ticket.clone(), pending);
         Ok(ReplyBody::Prepared { ticket, head })
     }
