@@ -138,7 +138,7 @@ impl Core {
     }
 
     /// Ceremonies that were held, oldest first.
-    pub fn ceremonies(&self) -> &[Ceremony] {
+    pub fn ceremonies(&self) -> &[crate::life::Ceremony] {
         &self.state.life.ceremonies
     }
 
