@@ -4,6 +4,7 @@ mod keys;
 mod opening;
 mod people;
 mod setup;
+mod token;
 
 use std::error::Error;
 

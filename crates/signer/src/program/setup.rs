@@ -37,7 +37,8 @@ pub struct Init {
     #[arg(long, default_value_t = 2)]
     accounts: u32,
     /// What opens the keys, once for each way: `NAME=passphrase:HOLDER[:FILE]`, `NAME=shares:M:HOLDER,HOLDER,…:DIRECTORY`,
-    /// `NAME=age:HOLDER,…:RECIPIENT,…`. Without FILE the passphrase is asked for.
+    /// `NAME=age:HOLDER,…:RECIPIENT,…`, `NAME=token:HOLDER,…:MODULE:LABEL:KEY[:PINFILE]` (PKCS #11; the wrapping key is made
+    /// where the token has none of that name). Without FILE or PINFILE the passphrase or PIN is asked for.
     #[arg(long = "seal", value_name = "SLOT", required = true)]
     seal: Vec<String>,
     /// What opens the seed, where that is not what opens the keys; the same forms.
@@ -50,8 +51,10 @@ pub struct Init {
 impl Init {
     /// Makes the signer.
     pub fn run(self) -> Outcome {
-        let account_slots = slots(&self.seal)?;
-        let seed_slots = if self.seal_seed.is_empty() { slots(&self.seal)? } else { slots(&self.seal_seed)? };
+        let context = |vault: Vault| vault.context(&self.id, self.network);
+        let account_slots = slots(&self.seal, &context(Vault::Accounts)?)?;
+        let seal_seed = if self.seal_seed.is_empty() { &self.seal } else { &self.seal_seed };
+        let seed_slots = slots(seal_seed, &context(Vault::Seed)?)?;
         let mut bytes = Zeroizing::new([0; SEED_BYTES]);
         getrandom::fill(bytes.as_mut()).map_err(|_| "the system gives no randomness")?;
         let enrolment = enrol::create(
