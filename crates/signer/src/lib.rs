@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod core;
+pub mod device;
 pub mod enrol;
 pub mod journal;
 pub mod keys;

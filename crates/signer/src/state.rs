@@ -127,6 +127,11 @@ impl State {
                 self.life.signed(&wallet.parse().map_err(|_| Nonsense)?, signatures)?;
             }
             Event::Keys { moves, by } => self.life.apply(moves, &by.into(), at)?,
+            Event::Device { account, facts, holders, certificate, moves, by } => {
+                self.life.device(*account, facts, holders, certificate)?;
+                self.life.apply(moves, &by.into(), at)?;
+            }
+            Event::CanarySigned { signature } => self.life.drew(std::slice::from_ref(signature))?,
             Event::Authorised { wallet, until, signatures, instruction } => {
                 let instruction: InstructionId = instruction.parse().map_err(|_| Nonsense)?;
                 let wallet = wallet.parse().map_err(|_| Nonsense)?;

@@ -8,6 +8,7 @@ use signer_wire::{KeyLine, ReplyBody};
 use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Moment, SignerId, Step, WalletId};
 
 use super::Core;
+use crate::device::DEVICE;
 use crate::keys::Secret;
 use crate::life::{Actor, Ceremony, KeyName};
 use crate::record::{Event, KeyMove};
@@ -47,7 +48,7 @@ impl Core {
     }
 
     /// Refuses moves that the tables do not have, by name, before anything is written.
-    fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
+    pub(super) fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
         let mut states = std::collections::BTreeMap::new();
         for one in moves {
             let wrong = |text: String| Refused::new("key-move", text);
@@ -200,11 +201,19 @@ impl Core {
         now: Moment,
     ) -> Result<Vec<WalletId>, Refused> {
         self.check_clock(now)?;
-        let wallets = self.openable(now);
+        let (in_device, wallets): (Vec<_>, Vec<_>) = self
+            .openable(now)
+            .into_iter()
+            .partition(|wallet| self.own.get(wallet).is_some_and(|account| self.keys.in_device(*account).is_some()));
+        if let (Some(wallet), true) = (in_device.first(), wallets.is_empty()) {
+            let reason = format!("the key of wallet {wallet} is inside a device: open it with the device's PIN");
+            return Err(Refused::new(DEVICE, reason));
+        }
         if wallets.is_empty() {
             let reason = "no key quorum lets a key of this signer be opened now; propose an activation";
             return Err(Refused::new("not-authorised", reason));
         }
+        self.check_device(None)?;
         let mut moves = Vec::new();
         for wallet in &wallets {
             let Some(account) = self.own.get(wallet).copied() else { continue };
@@ -391,6 +400,9 @@ impl Core {
                 wallet.as_ref().and_then(|wallet| self.windows.get(wallet)).filter(|window| window.until > now);
             let authorised = wallet.as_ref().and_then(|wallet| self.state.life.authorised.get(wallet));
             let authorised = authorised.filter(|one| one.until > now);
+            let account = name.name.parse().ok().filter(|_| name.kind == KeyKind::Signature);
+            let device = account.and_then(|account: u32| self.state.life.devices.get(&account));
+            let device = device.map(ToString::to_string).unwrap_or_default();
             let open = window.map_or(0, |_| now.seconds().saturating_sub(entry.since.seconds()).max(0));
             KeyLine {
                 kind: name.kind.to_string(),
@@ -406,6 +418,7 @@ impl Core {
                 signatures_left: authorised.map_or(0, |one| one.left),
                 active_seconds: u64::try_from(entry.active_seconds.saturating_add(open)).unwrap_or(0),
                 moves: entry.moves,
+                device,
             }
         });
         let ceremony = |one: &Ceremony| signer_wire::Ceremony {

@@ -1,5 +1,6 @@
 //! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
 
+mod device;
 mod execute;
 mod life;
 mod peers;
@@ -7,7 +8,7 @@ mod prepare;
 mod release;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chains::bitcoin::WalletDescriptor;
 use policy::{Charter, SignerIdentity, WalletClass};
@@ -52,6 +53,8 @@ pub struct Core {
     windows: BTreeMap<WalletId, life::Window>,
     /// What peers must sign before this signer signs anything; none once they did.
     nonce: Option<String>,
+    /// The library that speaks to the device.
+    module: Option<PathBuf>,
     pending: BTreeMap<String, Pending>,
 }
 
@@ -91,6 +94,7 @@ impl Core {
             own: BTreeMap::new(),
             windows: BTreeMap::new(),
             nonce: Some(hex::encode(nonce)),
+            module: None,
             pending: BTreeMap::new(),
         };
         if let Some(charter) = core.state.charter.clone() {
@@ -112,8 +116,9 @@ impl Core {
 
     fn take_charter(&mut self, charter: &Charter, at: Moment) -> Result<(), Refused> {
         let (wallets, own) = self.fitting(charter)?;
-        let gone: Vec<WalletId> =
-            self.windows.keys().filter(|wallet| own.get(*wallet) != self.own.get(*wallet)).cloned().collect();
+        let other =
+            |wallet: &&WalletId| own.get(*wallet) != self.own.get(*wallet) || self.is_misplaced(wallet, charter);
+        let gone: Vec<WalletId> = self.windows.keys().filter(other).cloned().collect();
         let by = Actor { cause: format!("charter version {}", charter.version), ..Actor::default() };
         self.close_keys(&gone, &by, at)?;
         let text = String::from_utf8(charter.to_bytes()).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The command line: what people do at a signer's machine.
 
+mod device;
 mod keys;
 mod opening;
 mod people;
@@ -33,6 +34,8 @@ enum Command {
     Open(keys::Open),
     /// Close keys now.
     Close(keys::Close),
+    /// Look at a device that holds keys, and clone a key to a second one.
+    Device(device::Device),
     /// Show every key that this signer ever had.
     Board(keys::Board),
 }
@@ -45,6 +48,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Run(run) => run.run(),
         Command::Open(open) => open.run(),
         Command::Close(close) => close.run(),
+        Command::Device(device) => device.run(),
         Command::Board(board) => board.run(),
     }
 }

@@ -6,20 +6,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use bitcoin::secp256k1::PublicKey;
 use clap::Args;
 use policy::Charter;
 use signer::core::Core;
-use signer::enrol::{self, Birth, files};
+use signer::device::{DeviceFacts, NewDevice};
+use signer::enrol::{self, Birth, EnrolError, files};
 use signer::seed::{SEED_BYTES, Seed};
 use signer::vault::Vault;
 use signer::{control, keys, server};
+use token::Export;
 use types::{Network, SignerId};
 use walls::{LandlockRule, MemoryRule, Walls};
 use zeroize::Zeroizing;
 
 use super::Outcome;
-use super::opening::slots;
+use super::opening::{holders, slots};
 use super::people::{Person, approvals};
+use super::token::Place;
 
 /// `init`.
 #[derive(Args)]
@@ -44,6 +48,16 @@ pub struct Init {
     /// What opens the seed, where that is not what opens the keys; the same forms.
     #[arg(long = "seal-seed", value_name = "SLOT")]
     seal_seed: Vec<String>,
+    /// Make a further account's key inside a token (PKCS #11), where it stays: `HOLDER,…:MODULE:LABEL:KEY[:PINFILE]`, with those who
+    /// hold the PIN.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// The device's key may be cloned to a second device, once: it signs nothing before it is sealed.
+    #[arg(long, requires = "device")]
+    device_clone: bool,
+    /// The device's certificate, to be written down, such as "CMVP 4321".
+    #[arg(long, requires = "device", default_value = "")]
+    device_certificate: String,
     #[command(flatten)]
     person: Person,
 }
@@ -57,12 +71,14 @@ impl Init {
         let seed_slots = slots(seal_seed, &context(Vault::Seed)?)?;
         let mut bytes = Zeroizing::new([0; SEED_BYTES]);
         getrandom::fill(bytes.as_mut()).map_err(|_| "the system gives no randomness")?;
+        let device = self.device()?;
         let enrolment = enrol::create(
             &self.data,
             Birth {
                 id: self.id,
                 network: self.network,
                 accounts: self.accounts,
+                device,
                 seed: Seed::from_bytes(bytes.as_slice(), self.network)?,
                 seed_slots,
                 account_slots,
@@ -73,6 +89,25 @@ impl Init {
         )?;
         println!("{}", serde_json::to_string_pretty(&enrolment)?);
         Ok(())
+    }
+}
+
+impl Init {
+    /// Makes the key inside the device.
+    fn device(&self) -> Outcome<Option<NewDevice>> {
+        let Some(text) = &self.device else { return Ok(None) };
+        if fs::read_dir(&self.data).is_ok_and(|mut entries| entries.next().is_some()) {
+            // Before the device has a key that nobody uses.
+            return Err(EnrolError::Taken(self.data.clone()).into());
+        }
+        let (people, place) = text.split_once(':').ok_or("a device is written HOLDER,…:MODULE:LABEL:KEY[:PINFILE]")?;
+        let place: Place = place.parse()?;
+        let holders = holders(people)?;
+        let token = place.open()?;
+        let export = if self.device_clone { Export::UntilSealed } else { Export::Never };
+        let public_key = PublicKey::from_slice(&token.create_signing_key(&place.key, export)?)?;
+        let (facts, certificate) = (DeviceFacts::of(&token, &place.key), self.device_certificate.clone());
+        Ok(Some(NewDevice { public_key, facts, holders, certificate }))
     }
 }
 
@@ -134,6 +169,12 @@ pub struct Run {
     /// A further directory that stays writable, such as that of a software token; once for each.
     #[arg(long, value_name = "DIRECTORY")]
     read_write: Vec<PathBuf>,
+    /// A further directory or file that stays readable, such as a token library's configuration; once for each.
+    #[arg(long, value_name = "PATH")]
+    read_only: Vec<PathBuf>,
+    /// The library (PKCS #11) of the device that holds this signer's key. It is loaded before the walls go up.
+    #[arg(long, value_name = "FILE")]
+    device_module: Option<PathBuf>,
     /// Let memory go to the swap: for hosts without one, or with an encrypted one, that do not let memory be locked.
     #[arg(long)]
     may_swap: bool,
@@ -146,7 +187,7 @@ impl Run {
     fn walls(&self, port: u16) -> Walls {
         Walls {
             read_write: std::iter::once(&self.data).chain(&self.read_write).cloned().collect(),
-            read_only: vec![],
+            read_only: self.read_only.clone(),
             listen_port: Some(port),
             memory: if self.may_swap { MemoryRule::MaySwap } else { MemoryRule::Locked },
             landlock: if self.landlock_if_there { LandlockRule::IfThere } else { LandlockRule::Required },
@@ -158,7 +199,11 @@ impl Run {
     /// Listens for ever.
     pub fn run(self) -> Outcome {
         let (id, keys, enrolment) = enrol::load(&self.data)?;
-        let core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        if let Some(module) = &self.device_module {
+            token::load(module)?;
+            core.use_module(module.clone());
+        }
         if core.offline() {
             return Err("this signer has no network by its charter: use `claviger-signer offline`".into());
         }

@@ -109,6 +109,16 @@ impl Fleet {
 
     /// With another first signer, and another first charter.
     pub fn start_with(special: Special, decide: impl Fn(&mut policy::Charter)) -> Fleet {
+        let fleet = Fleet::start_closed(special, decide);
+        for position in 0..3 {
+            let output = fleet.open(position);
+            assert!(output.status.success(), "{output:?}");
+        }
+        fleet
+    }
+
+    /// Admitted, with keys that may be opened and are closed.
+    pub fn start_closed(special: Special, decide: impl Fn(&mut policy::Charter)) -> Fleet {
         let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let path = |position: usize| directories[position].path().to_str().unwrap().to_owned();
         let secrets = tempfile::tempdir().unwrap();
@@ -175,10 +185,8 @@ impl Fleet {
         let (admitted, errors) = admit_all(&mut fleet.clients());
         assert_eq!(admitted, 3, "{errors:?}");
         let activation = fleet.house.activation("hot", 86_400, 10_000, signer::server::now());
-        for (position, client) in fleet.clients().iter_mut().enumerate() {
+        for client in &mut fleet.clients() {
             client.call(RequestBody::Execute { instruction: activation.clone() }).unwrap();
-            let output = fleet.open(position);
-            assert!(output.status.success(), "{output:?}");
         }
         fleet
     }
