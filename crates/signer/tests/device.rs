@@ -13,6 +13,7 @@ mod common;
 use std::path::Path;
 
 use bitcoin::hashes::{Hash as _, sha256};
+use bitcoin::psbt::Psbt;
 use bitcoin::secp256k1::{Message, PublicKey, Secp256k1, ecdsa};
 use chains::bitcoin::{AccountKey, Branch, Input};
 use common::cores::finish;
@@ -24,7 +25,7 @@ use sealing::SlotKind;
 use signer::server::now;
 use signer::vault::Vault;
 use signer_client::{CallError, sign};
-use signer_wire::{KeyLine, ReplyBody, RequestBody};
+use signer_wire::{Instruction, KeyLine, ReplyBody, RequestBody};
 use testkit::{SoftHsm, SoftToken, memory_contains};
 use token::Token;
 use types::Network;
@@ -60,17 +61,26 @@ fn refusal(output: &std::process::Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Has the first two signers sign a withdrawal; what the first one refused otherwise, and whether it says to try again.
-fn signs(fleet: &Fleet, key: &str, salt: u32) -> Result<(), (String, bool)> {
+/// A withdrawal and its transaction.
+fn order(fleet: &Fleet, key: &str, salt: u32) -> (Instruction, Psbt) {
     let (instruction, wire) = fleet.house.withdrawal(key, 20_000, now());
     let psbt = fleet.house.psbt(&[fleet.house.coin(0, 200_000, salt)], &[&instruction], 1_000);
-    match sign(&mut fleet.clients()[..2], 2, &[wire], &hex_of(&psbt)) {
+    (wire, psbt)
+}
+
+/// Has the first two signers sign it; what the first one refused otherwise, and whether it says to try again.
+fn sign_order(fleet: &Fleet, (wire, psbt): &(Instruction, Psbt)) -> Result<(), (String, bool)> {
+    match sign(&mut fleet.clients()[..2], 2, std::slice::from_ref(wire), &hex_of(psbt)) {
         Ok(_) => Ok(()),
         Err(error) => match error.refusals.into_iter().find(|(position, _)| *position == 0) {
             Some((_, CallError::Refused(refusal))) => Err((refusal.code, refusal.retry)),
             other => panic!("{other:?}"),
         },
     }
+}
+
+fn signs(fleet: &Fleet, key: &str, salt: u32) -> Result<(), (String, bool)> {
+    sign_order(fleet, &order(fleet, key, salt))
 }
 
 const KIND: &str = "SoftHSM project/SoftHSM v2/";
@@ -238,6 +248,16 @@ fn a_device_and_two_software_signers_pay_on_a_real_chain() {
             let vout = previous.output.iter().position(|output| output.script_pubkey == derived.script_pubkey).unwrap();
             funded.push(Input { previous, vout: u32::try_from(vout).unwrap(), branch, index });
         }
+        // Bitcoin's own reading of the descriptor gives the same addresses.
+        let text = &fleet.house.charter.wallet(&"hot".parse().unwrap()).unwrap().descriptor;
+        for (branch, number) in [(Branch::Receive, "0"), (Branch::Change, "1")] {
+            let single = text.replace("<0;1>", number);
+            let read = node.client().call("getdescriptorinfo", serde_json::json!([single])).unwrap();
+            let theirs =
+                node.client().call("deriveaddresses", serde_json::json!([read["descriptor"], [0, 9]])).unwrap();
+            let ours: Vec<_> = (0..10).map(|index| wallet.derive(branch, index).unwrap().address).collect();
+            assert_eq!(theirs, serde_json::json!(ours));
+        }
         let before = hot(&fleet);
         assert!(before.device.starts_with(KIND) && before.device.ends_with(", certificate CMVP 4321"), "{before:?}");
         for (absent, coins) in [(1, &funded[..2]), (2, &funded[2..])] {
@@ -295,18 +315,19 @@ fn a_device_that_is_pulled_out_is_named_and_signs_again_once_it_is_opened_again(
         let held = Held::new(hsm);
         let fleet = Fleet::start_with(held.special(&[]), |_| {});
         assert_eq!(signs(&fleet, "one", 1), Ok(()));
+        let two = order(&fleet, "two", 2);
         held.token.remove().unwrap();
-        assert_eq!(signs(&fleet, "two", 2), Err(("device".to_owned(), true)));
+        assert_eq!(sign_order(&fleet, &two), Err(("device".to_owned(), true)));
         let line = hot(&fleet);
         assert_eq!((line.state.as_str(), line.open), ("inactive", false), "it has no session any more");
         assert!(line.cause.contains("the token alpha was removed"), "{}", line.cause);
-        assert_eq!(signs(&fleet, "two", 2), Err(("key-inactive".to_owned(), true)));
+        assert_eq!(sign_order(&fleet, &two), Err(("key-inactive".to_owned(), true)));
         let output = fleet.open(0);
         assert!(refusal(&output).contains("device: no token alpha "), "{output:?}");
         held.token.put_back().unwrap();
-        assert_eq!(signs(&fleet, "two", 2), Err(("key-inactive".to_owned(), true)), "people open it, nobody else");
+        assert_eq!(sign_order(&fleet, &two), Err(("key-inactive".to_owned(), true)), "people open it, nobody else");
         assert!(fleet.open(0).status.success());
-        assert_eq!(signs(&fleet, "two", 2), Ok(()));
+        assert_eq!(sign_order(&fleet, &two), Ok(()));
         assert_eq!(signs(&fleet, "three", 3), Ok(()));
         // Pulled out while a canary is asked for.
         held.token.remove().unwrap();
@@ -387,6 +408,9 @@ fn a_key_that_was_cloned_outlives_its_first_device() {
         }
         let again = run(&["device", "clone", "--from", &place("alpha", "sign"), "--to", &place("beta", "third")]);
         assert!(refusal(&again).contains("cannot leave the token"), "{again:?}");
+        for label in ["alpha", "beta"] {
+            assert_eq!(held.open(label).keys().unwrap().len(), 1, "nor does anything stay of what failed");
+        }
         assert!(fleet.open(0).status.success());
         assert_eq!(signs(&fleet, "one", 1), Ok(()));
         let first = hot(&fleet).device;

@@ -160,3 +160,105 @@ impl Core {
         Ok(ReplyBody::Canary { public_key: hex::encode(public), signature: hex::encode(der) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    use sealing::{Kek, NewSlot};
+    use types::Network;
+
+    use super::*;
+    use crate::device::NewDevice;
+    use crate::enrol::{self, Birth, files};
+    use crate::seed::Seed;
+
+    fn facts() -> DeviceFacts {
+        DeviceFacts {
+            manufacturer: "maker".to_owned(),
+            model: "model".to_owned(),
+            firmware: "1.2".to_owned(),
+            serial: "77".to_owned(),
+            label: "alpha".to_owned(),
+            key: "sign".to_owned(),
+        }
+    }
+
+    fn open(directory: &std::path::Path) -> Core {
+        let (id, keys, _) = enrol::load(directory).unwrap();
+        Core::open(id, keys, &directory.join(files::JOURNAL)).unwrap()
+    }
+
+    fn signer(directory: &std::path::Path) -> Core {
+        let holders = BTreeSet::from(["kim".parse().unwrap(), "kit".parse().unwrap()]);
+        let kek = || Kek::from_bytes(&[7; 32]);
+        let slots =
+            || vec![NewSlot::shares("desk".parse().unwrap(), holders.clone(), "1".to_owned(), 2, kek()).unwrap()];
+        let public_key = SecretKey::from_slice(&[5; 32]).unwrap().public_key(&Secp256k1::new());
+        let certificate = "CMVP 4321".to_owned();
+        let birth = Birth {
+            id: "s1".parse().unwrap(),
+            network: Network::Regtest,
+            accounts: 2,
+            device: Some(NewDevice { public_key, facts: facts(), holders: holders.clone(), certificate }),
+            seed: Seed::from_bytes(&[9; 32], Network::Regtest).unwrap(),
+            seed_slots: slots(),
+            account_slots: slots(),
+            by: Actor::default(),
+            now: Moment::from_seconds(1),
+            ceremony: None,
+        };
+        let enrolment = enrol::create(directory, birth).unwrap();
+        assert_eq!(enrolment.accounts.len(), 3);
+        assert_eq!(enrolment.device, Some(facts()));
+        open(directory)
+    }
+
+    #[test]
+    fn a_nonce_that_a_device_draws_again_is_refused_whatever_it_signs_and_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut core = signer(directory.path());
+        let (signature, other) = ([3; 64], [4; 64]);
+        let [one, two] = [b"one", b"two"].map(|text| Digest::of(&[text]));
+        let kept = core.check_nonce(&signature, &one).unwrap();
+        core.remember(Moment::from_seconds(2), Event::CanarySigned { signature: kept }).unwrap();
+        for _ in 0..2 {
+            assert!(core.check_nonce(&signature, &one).is_ok(), "the same signature again tells nothing");
+            assert_eq!(core.check_nonce(&signature, &two).unwrap_err().code, "nonce-repeated");
+            assert!(core.check_nonce(&other, &two).is_ok());
+            drop(core);
+            core = open(directory.path());
+        }
+    }
+
+    #[test]
+    fn what_a_device_said_stays_in_the_journal_and_its_holders_do_not_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut core = signer(directory.path());
+        let line = |core: &Core| match core.board(Moment::from_seconds(9)) {
+            ReplyBody::Board { keys, .. } => {
+                let of =
+                    |account: &str| keys.iter().find(|key| key.kind == "signature" && key.name == account).cloned();
+                (of("1").unwrap().device, of("2").unwrap().device)
+            }
+            other => panic!("{other:?}"),
+        };
+        let first = "maker/model/1.2, serial number 77, certificate CMVP 4321".to_owned();
+        assert_eq!(line(&core), (String::new(), first));
+        let record = |facts: DeviceFacts, holders: Vec<String>| {
+            let (certificate, moves, by) = (String::new(), vec![], (&Actor::default()).into());
+            Event::Device { account: 2, facts, holders, certificate, moves, by }
+        };
+        let second = DeviceFacts { serial: "78".to_owned(), ..facts() };
+        core.remember(Moment::from_seconds(2), record(second.clone(), vec![])).unwrap();
+        drop(core);
+        let core = open(directory.path());
+        assert_eq!(line(&core).1, "maker/model/1.2, serial number 78, certificate CMVP 4321");
+        let device = &core.state.life.devices[&2];
+        assert_eq!(device.holders.iter().map(ToString::to_string).collect::<Vec<_>>(), ["kim", "kit"]);
+        drop(core);
+        let mut core = open(directory.path());
+        assert!(core.remember(Moment::from_seconds(3), record(second, vec!["carl".to_owned()])).is_err());
+    }
+}

@@ -96,16 +96,22 @@ fn clone(from: &Place, to: &Place) -> Outcome {
         Ok(())
     };
     clean()?;
-    // Both devices are here, so that nobody comes between them; far apart, people would have to compare this public key.
-    source.create_transport_key(&helper)?;
-    let receiver = target.create_reception_key(&reception)?;
-    let sent = source.send_transport_key(&helper, &receiver)?;
-    target.receive_transport_key(&helper, &reception, &sent)?;
-    let wrapped = source.export_wrapped(&from.key, &helper)?;
-    target.import_wrapped(&to.key, &helper, &wrapped)?;
-    // From here on both have it; a crash leaves helpers that the next run removes, and a key that `device seal` seals.
-    source.seal(&from.key)?;
-    clean()?;
+    let transfer = || -> Outcome {
+        // Both devices are here, so that nobody comes between them; far apart, people would have to compare this public key.
+        source.create_transport_key(&helper)?;
+        let receiver = target.create_reception_key(&reception)?;
+        let sent = source.send_transport_key(&helper, &receiver)?;
+        target.receive_transport_key(&helper, &reception, &sent)?;
+        let wrapped = source.export_wrapped(&from.key, &helper)?;
+        target.import_wrapped(&to.key, &helper, &wrapped)?;
+        // From here on both have it; a crash leaves helpers that the next cloning removes, and a key that `device seal` seals.
+        Ok(source.seal(&from.key)?)
+    };
+    let transferred = transfer();
+    // Also after an error: whoever holds the PIN could send a key to himself with what is left.
+    let cleaned = clean();
+    transferred?;
+    cleaned?;
     show(&source, &from.key)?;
     println!();
     show(&target, &to.key)
