@@ -2,6 +2,7 @@
 
 mod backup;
 mod derive_account;
+mod device;
 mod entropy;
 mod keys;
 mod medium;
@@ -12,6 +13,7 @@ mod reseal;
 mod restore;
 mod setup;
 mod step;
+mod token;
 mod transcript;
 
 use std::error::Error;
@@ -41,6 +43,8 @@ enum Command {
     Open(keys::Open),
     /// Close keys now.
     Close(keys::Close),
+    /// Look at a device that holds keys, and clone a key to a second one.
+    Device(device::Device),
     /// Show every key that this signer ever had.
     Board(keys::Board),
     /// Write the seed to shares, one for each holder. The signer does not run meanwhile; so for the ceremonies below.
@@ -74,6 +78,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Run(run) => run.run(),
         Command::Open(open) => open.run(),
         Command::Close(close) => close.run(),
+        Command::Device(device) => device.run(),
         Command::Board(board) => board.run(),
         Command::Backup(backup) => backup.run(),
         Command::Rehearse(rehearse) => rehearse.run(),
