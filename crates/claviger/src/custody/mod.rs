@@ -5,6 +5,7 @@
 
 mod access;
 mod addresses;
+mod approvals;
 mod blocks;
 mod broadcast;
 mod charter;
@@ -44,7 +45,7 @@ use types::{Asset, Digest, Moment, WalletId};
 use crate::Outcome;
 use crate::config::Config;
 
-pub use access::{Invitation, Visitor};
+pub use access::{Invitation, Visitor, answering};
 pub use charter::Adoption;
 pub use explain::{Explanation, WhatIf};
 pub use proposals::{Proposal, Standing};

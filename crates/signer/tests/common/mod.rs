@@ -100,6 +100,7 @@ impl House {
             quorum: Quorum { people, organisations: people },
             destinations,
             customer_signature: kind == PaymentKind::CustomerWithdrawal,
+            device_bound: false,
             delay_seconds: 0,
             hours: None,
         };
