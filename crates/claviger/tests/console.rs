@@ -75,14 +75,16 @@ fn people_enrol_sign_in_approve_refuse_freeze_and_change_the_charter() {
     desk.browser.shows(&olga, "stopped by operator:olga").unwrap();
     assert_eq!(desk.town.state(&refused).unwrap(), "cancelled");
 
-    // The charter changes by passkeys alone: with two approvers of whom the one who asks does not count, one has to release.
+    // The charter changes by a passkey and an SSH key: pages alone decide about no rules. With two approvers of whom the one who asks does
+    // not count, one has to release.
     let mut charter = desk.town.olga().get("/v1/charter").unwrap();
     charter["release_quorum"] = json!({"people": "1", "organisations": "1"});
     let id = desk.propose_charter(&ada, &charter);
-    for (person, then) in [(&olga, "needs 1 more"), (&omar, "in force at s1, s2, s3")] {
+    for (person, then) in [(&olga, "needs 1 more"), (&omar, "needs 1 more who signs with an SSH key")] {
         desk.approve(person, &format!("/console/decisions/{id}"));
         desk.browser.shows(person, then).unwrap();
     }
+    desk.sign_charter("omar", &id);
     desk.until_version(3);
 
     // One freezes by a button on every page; signers sign nothing; another who did not ask opens it again.
@@ -99,6 +101,9 @@ fn people_enrol_sign_in_approve_refuse_freeze_and_change_the_charter() {
     let proposal = desk.browser.eval(&olga, "location.pathname").unwrap().as_str().unwrap().to_owned();
     assert!(desk.town.olga().get("/v1/signers").unwrap().to_string().contains("\"all\""));
     desk.approve(&omar, &proposal);
+    desk.browser.shows(&omar, "needs 1 more who signs with an SSH key").unwrap();
+    desk.sign("omar", "claviger-approval", proposal.rsplit('/').next().unwrap());
+    desk.open(&omar, &proposal);
     desk.browser.shows(&omar, "done at s1, s2, s3").unwrap();
     let small = text(&small.body, "/id");
     desk.town.reaches(&small, "broadcast");

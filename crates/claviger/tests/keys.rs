@@ -118,6 +118,9 @@ fn the_console_shows_the_board_and_people_open_keys_with_passkeys() {
     desk.approve(&olga, &proposal);
     desk.browser.shows(&olga, "needs 1 more").unwrap();
     desk.approve(&omar, &proposal);
+    desk.browser.shows(&omar, "needs 1 more who signs with an SSH key").unwrap();
+    desk.sign("omar", "claviger-approval", proposal.rsplit('/').next().unwrap());
+    desk.open(&omar, &proposal);
     desk.browser.shows(&omar, "done at s1, s2, s3").unwrap();
     desk.town.house.fleet.open(2).unwrap();
     until("the key is open", || Ok((hot(&desk.town, "s3")["open"] == true).then_some(()))).unwrap();

@@ -28,6 +28,8 @@ pub struct Counted {
     pub organisations: BTreeSet<String>,
     /// Those of them who approved with a key that cannot leave its device.
     pub device_bound: BTreeSet<OperatorId>,
+    /// Those of them who signed with an SSH key, on a machine of their own.
+    pub apart: BTreeSet<OperatorId>,
     /// What was handed in and does not count, with the reason.
     pub refused: Vec<(OperatorId, ApprovalRefusal)>,
 }
@@ -100,6 +102,7 @@ pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: 
         match check(charter, instruction, approval, now) {
             Ok((operator, place)) => {
                 let better = place == KeyPlace::Device && counted.device_bound.insert(operator.id.clone());
+                let better = (is_apart(&approval.signature) && counted.apart.insert(operator.id.clone())) || better;
                 if !counted.people.contains(&operator.id) {
                     counted.people.push(operator.id.clone());
                     counted.organisations.insert(operator.organisation.clone());
@@ -134,6 +137,11 @@ fn check<'a>(
     Ok((operator, place))
 }
 
+/// Whether a signature was made by stock `ssh-keygen`, for which no page of ours has to be believed.
+pub fn is_apart(signature: &str) -> bool {
+    !signature.starts_with('{')
+}
+
 /// Verifies an operator's signature over a digest, by whichever kind of key it was made.
 pub(crate) fn verify_signature(
     charter: &Charter,
@@ -142,7 +150,7 @@ pub(crate) fn verify_signature(
     namespace: &str,
     digest: &Digest,
 ) -> Result<KeyPlace, ApprovalRefusal> {
-    Ok(if signature.starts_with('{') {
+    Ok(if !is_apart(signature) {
         passkey::verify(signature, digest, &charter.relying_party, &operator.passkeys)?
     } else {
         sshsig::verify(signature, namespace, digest, &operator.keys)?

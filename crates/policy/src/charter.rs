@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use types::{Amount, Asset, Body, CustomerId, Digest, Moment, Network, OperatorId, SignerId, WalletId};
 
+use crate::approvals::Counted;
 use crate::json;
 use crate::roles::Role;
 
@@ -43,6 +44,9 @@ pub struct Charter {
     pub release_quorum: Quorum,
     /// Who must agree to a step of a key's life.
     pub key_quorum: Quorum,
+    /// Of those who decide about charters, latches, anchors, destinations and keys, how many must sign with an SSH key, made on a machine of
+    /// their own: a page that lies can have passkeys sign what nobody wanted, also when it only asks people to sign in.
+    pub own_reading: u32,
     /// The most that one activation of a signature key may allow.
     pub activation: ActivationCaps,
     /// The largest step forward of a signer's clock between two records of its journal, in seconds.
@@ -343,6 +347,12 @@ impl Charter {
         }
     }
 
+    /// Whether a count is enough for a decision that changes what signers do: people, organisations, and those who read for themselves.
+    pub fn is_enough(&self, counted: &Counted, quorum: Quorum) -> bool {
+        let apart = u32::try_from(counted.apart.len()).unwrap_or(u32::MAX);
+        counted.meets(quorum) && apart >= self.own_reading.min(quorum.people)
+    }
+
     /// The signer of that name.
     pub fn signer(&self, id: &SignerId) -> Option<&SignerIdentity> {
         self.signers.iter().find(|signer| signer.id == *id)
@@ -374,6 +384,15 @@ impl Charter {
         // One key in the hands of two names would let one person count twice.
         unique("operator key", self.operators.iter().flat_map(|operator| &operator.keys).map(|key| key_material(key)))?;
         let passkeys = || self.operators.iter().flat_map(|operator| &operator.passkeys);
+        if self.own_reading == 0 && passkeys().next().is_some() {
+            return wrong(
+                "with passkeys among the keys, own_reading is 1 or more: pages alone must not decide about charters and keys".to_owned(),
+            );
+        }
+        let reading = self.operators.iter().filter(|operator| operator.is(Role::Approver) && !operator.keys.is_empty());
+        if u32::try_from(reading.count()).unwrap_or(u32::MAX) < self.own_reading {
+            return wrong(format!("own_reading is {}, and fewer approvers have an SSH key", self.own_reading));
+        }
         unique("passkey", passkeys().map(|passkey| passkey.credential.as_str()))?;
         unique("passkey's key", passkeys().map(|passkey| passkey.public_key))?;
         if passkeys().next().is_some() && !self.relying_party.is_pinned() {

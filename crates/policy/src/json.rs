@@ -132,6 +132,7 @@ pub(crate) fn read_charter(bytes: &[u8]) -> Result<Charter, CharterError> {
         charter_quorum: fields.object("charter_quorum", read_quorum)?,
         release_quorum: fields.object("release_quorum", read_quorum)?,
         key_quorum: fields.object("key_quorum", read_quorum)?,
+        own_reading: fields.parse("own_reading")?,
         activation: fields.object("activation", |mut caps| {
             let activation = ActivationCaps {
                 seconds_max: caps.parse("seconds_max")?,
@@ -425,6 +426,7 @@ pub(crate) fn write_charter(charter: &Charter) -> Vec<u8> {
         ("charter_quorum", write_quorum(&charter.charter_quorum)),
         ("release_quorum", write_quorum(&charter.release_quorum)),
         ("key_quorum", write_quorum(&charter.key_quorum)),
+        ("own_reading", text(charter.own_reading)),
         (
             "activation",
             object([

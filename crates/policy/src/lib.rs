@@ -16,7 +16,7 @@ mod roles;
 mod sshsig;
 mod succession;
 
-pub use approvals::{ApprovalRefusal, Counted, KeyPlace, count_approvals};
+pub use approvals::{ApprovalRefusal, Counted, KeyPlace, count_approvals, is_apart};
 pub use changes::changes;
 pub use charter::{
     ActivationCaps, AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey,

@@ -12,7 +12,13 @@ use crate::roles::Role;
 ///
 /// Names the organisations whose approvers could still count: their grants hold, they have not approved yet and did not ask.
 pub fn missing(charter: &Charter, requester: Option<&Party>, counted: &Counted, quorum: Quorum, now: Moment) -> String {
-    words(charter, requester, counted, (quorum, false), now)
+    let mut words = words(charter, requester, counted, (quorum, false), now);
+    let apart = charter.own_reading.min(quorum.people).saturating_sub(u32::try_from(counted.apart.len()).unwrap_or(0));
+    if apart > 0 {
+        let some = if words.is_empty() { format!("needs {apart} more") } else { format!(", {apart} of them") };
+        words.push_str(&format!("{some} who signs with an SSH key, on a machine of their own"));
+    }
+    words
 }
 
 /// The same for a tier. Where it asks for keys that cannot leave their device, it names those whose approval does not count in

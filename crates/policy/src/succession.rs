@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use types::{Approval, Digest, OperatorId};
 
-use crate::approvals::verify_signature;
+use crate::approvals::{is_apart, verify_signature};
 use crate::charter::{Charter, Quorum};
 use crate::roles::Role;
 
@@ -29,6 +29,14 @@ pub enum SuccessionError {
     /// It is for another network.
     #[error("a charter cannot move to another network")]
     Network,
+    /// Nobody, or too few, signed it on a machine of their own.
+    #[error("the charter needs {needed} who sign with an SSH key, on a machine of their own; {counted} did")]
+    OwnReading {
+        /// How many.
+        needed: u32,
+        /// How many did.
+        counted: usize,
+    },
     /// Too few signed it.
     #[error("the charter needs {people} people of {organisations} organisations, {counted} signed validly")]
     Quorum {
@@ -66,6 +74,7 @@ pub fn verify_succession(current: &Charter, next: &Charter, approvals: &[Approva
 fn enough(by: &Charter, digest: &Digest, quorum: Quorum, approvals: &[Approval]) -> Result<(), SuccessionError> {
     let mut people: BTreeSet<&OperatorId> = BTreeSet::new();
     let mut organisations: BTreeSet<&str> = BTreeSet::new();
+    let mut apart: BTreeSet<&OperatorId> = BTreeSet::new();
     for approval in approvals {
         let Some(operator) = by.operator(&approval.operator).filter(|operator| operator.is(Role::Approver)) else {
             continue;
@@ -74,9 +83,16 @@ fn enough(by: &Charter, digest: &Digest, quorum: Quorum, approvals: &[Approval])
         if verify_signature(by, operator, &approval.signature, NAMESPACE, digest).is_ok() {
             people.insert(&operator.id);
             organisations.insert(&operator.organisation);
+            if is_apart(&approval.signature) {
+                apart.insert(&operator.id);
+            }
         }
     }
     let met = people.len() >= quorum.people as usize && organisations.len() >= quorum.organisations as usize;
+    let needed = by.own_reading.min(quorum.people);
+    if met && apart.len() < needed as usize {
+        return Err(SuccessionError::OwnReading { needed, counted: apart.len() });
+    }
     if met {
         return Ok(());
     }

@@ -42,7 +42,7 @@ fn bytes_round_trip_and_have_one_spelling() {
 #[test]
 fn t08_contradictions_are_refused() {
     type Change = dyn Fn(&mut Charter);
-    let changes: [(&str, &Change); 19] = [
+    let changes: [(&str, &Change); 20] = [
         ("operator stands there twice", &|charter| charter.operators[1].id = charter.operators[0].id.clone()),
         ("operator key stands there twice", &|charter| {
             charter.operators[1].keys = vec!["ssh-ed25519 A other".to_owned()]
@@ -60,6 +60,7 @@ fn t08_contradictions_are_refused() {
         ("asks for nobody", &|charter| charter.release_quorum = Quorum { people: 0, organisations: 0 }),
         ("unknown wallet", &|charter| charter.tiers[0].wallet = "warm".parse().unwrap()),
         ("two people or more", &|charter| charter.key_quorum = Quorum { people: 1, organisations: 1 }),
+        ("fewer approvers have an SSH key", &|charter| charter.own_reading = 9),
         ("ever be activated", &|charter| charter.activation.signatures_max = 0),
         ("custodian stands there twice", &|charter| {
             for signer in &mut charter.signers {

@@ -20,6 +20,7 @@ fn people(count: usize) -> Counted {
     Counted {
         people: names.iter().take(count).map(|name| name.parse().unwrap()).collect(),
         organisations: ["north", "south"].iter().take(count).map(|name| (*name).to_owned()).collect(),
+        apart: BTreeSet::new(),
         device_bound: BTreeSet::new(),
         refused: vec![],
     }

@@ -42,11 +42,13 @@ fn what_is_missing_is_said_with_where_it_can_come_from() {
         operator("oona", "east", &[]),
     ];
     people[3].expires = Some(Moment::from_seconds(NOW - 1));
-    let charter = charter(people);
+    let mut charter = charter(people);
+    charter.own_reading = 0;
     let words = |counted: &[(&str, &str)], asked: Option<&str>, people, organisations| {
         let counted = Counted {
             people: counted.iter().map(|(name, _)| name.parse().unwrap()).collect(),
             organisations: counted.iter().map(|(_, organisation)| (*organisation).to_owned()).collect(),
+            apart: std::collections::BTreeSet::new(),
             device_bound: BTreeSet::new(),
             refused: vec![],
         };
@@ -172,4 +174,22 @@ proptest! {
         let open = days[usize::from(at.weekday().number_days_from_monday())] && minute >= from && minute < to_minute;
         prop_assert_eq!(hours.contain(Moment::from_seconds(seconds)), open);
     }
+}
+
+#[test]
+fn t08_decisions_about_rules_need_somebody_who_reads_outside_the_console() {
+    let charter =
+        charter(vec![operator("olga", "north", &["k 1".to_owned()]), operator("omar", "south", &["k 2".to_owned()])]);
+    let two = Quorum { people: 2, organisations: 2 };
+    let mut counted = Counted {
+        people: ["olga", "omar"].map(|name| name.parse().unwrap()).to_vec(),
+        organisations: ["north", "south"].map(str::to_owned).into(),
+        ..Counted::default()
+    };
+    assert!(counted.meets(two) && !charter.is_enough(&counted, two));
+    let words = missing(&charter, None, &counted, two, Moment::from_seconds(NOW));
+    assert_eq!(words, "needs 1 more who signs with an SSH key, on a machine of their own");
+    counted.apart.insert("omar".parse().unwrap());
+    assert!(charter.is_enough(&counted, two));
+    assert_eq!(missing(&charter, None, &counted, two, Moment::from_seconds(NOW)), "");
 }

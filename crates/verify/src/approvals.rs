@@ -45,7 +45,7 @@ pub fn run(charter: &Path, instruction: &Path, approvals: &[String]) -> Result<R
     }
     if instruction.amount().is_none() {
         let quorum = charter.quorum_for(&instruction.body);
-        open = counted.meets(quorum);
+        open = charter.is_enough(&counted, quorum);
         report.line(
             if matches!(instruction.body, Body::KeyStep(_)) { "key quorum" } else { "release quorum" },
             format!("needs {} people of {} organisations", quorum.people, quorum.organisations),

@@ -76,6 +76,7 @@ impl Desk {
             charter_quorum: two,
             release_quorum: two,
             key_quorum: two,
+            own_reading: 1,
             activation: ActivationCaps { seconds_max: 86_400, signatures_max: 1_000 },
             clock_step_seconds_max: 3600,
             instruction_seconds_max: 86_400,

@@ -82,8 +82,10 @@ pub async fn charter(
         frame: Frame::new(&app, &person, "/console/charter", false).await?,
         version: charter.version,
         quorum: format!(
-            "{} people of {} organisations",
-            charter.charter_quorum.people, charter.charter_quorum.organisations
+            "{} people of {} organisations, {} of them with an SSH key",
+            charter.charter_quorum.people,
+            charter.charter_quorum.organisations,
+            charter.own_reading.min(charter.charter_quorum.people)
         ),
         digest: charter.digest().to_string(),
         words: words(&charter.digest()).join(" "),

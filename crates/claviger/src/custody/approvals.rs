@@ -13,11 +13,11 @@ impl Custody {
     /// The same one again is no error. Another one of the same person takes its place when it counts for more by `worth`: an
     /// approval that does not count at all was written by somebody else, and one by a key that can be copied does not count in
     /// every tier.
-    pub(super) async fn keep_approval(
+    pub(super) async fn keep_approval<W: PartialOrd>(
         &self,
         about: &str,
         approval: &ApprovalRow,
-        worth: impl Fn(&str) -> Option<KeyPlace>,
+        worth: impl Fn(&str) -> Option<W>,
         step: Move,
     ) -> Result<(), Problem> {
         let there = async || {

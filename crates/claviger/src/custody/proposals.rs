@@ -2,7 +2,9 @@
 //!
 //! Proposed by one, signed by a quorum, carried to the signers as soon as enough have signed. Signers count again.
 
-use policy::{Action, Charter, Counted, KeyPlace, Quorum, Role, changes, count_approvals, missing, verify_succession};
+use policy::{
+    Action, Charter, Counted, KeyPlace, Quorum, Role, changes, count_approvals, is_apart, missing, verify_succession,
+};
 use serde::{Deserialize, Serialize};
 use signer_wire::RequestBody;
 use store::{ApprovalRow, CommitError, Event, Move, ProposalRow, Statement};
@@ -287,11 +289,16 @@ impl Custody {
             {
                 counted.people.push(operator.id.clone());
                 counted.organisations.insert(operator.organisation.clone());
+                if is_apart(&approval.signature) {
+                    counted.apart.insert(operator.id.clone());
+                }
             }
         }
         let missing = match verify_succession(&self.charter, next, approvals) {
             Ok(()) => String::new(),
-            Err(policy::SuccessionError::Quorum { .. }) => missing(&self.charter, None, &counted, quorum, now),
+            Err(policy::SuccessionError::Quorum { .. } | policy::SuccessionError::OwnReading { .. }) => {
+                missing(&self.charter, None, &counted, quorum, now)
+            }
             Err(other) => other.to_string(),
         };
         Standing {
@@ -316,6 +323,8 @@ impl Custody {
         match verify_succession(&self.charter, next, std::slice::from_ref(approval)) {
             Ok(()) => quorum.people <= 1,
             Err(policy::SuccessionError::Quorum { counted, .. }) => counted == 1,
+            // It is valid, and one more has to read elsewhere.
+            Err(policy::SuccessionError::OwnReading { .. }) => true,
             Err(_) => false,
         }
     }
@@ -350,7 +359,8 @@ impl Custody {
         let approval = ApprovalRow { operator: operator.to_string(), signature: signature.to_owned(), created: now };
         let worth = |signature: &str| {
             let approval = Approval { operator: operator.clone(), signature: signature.to_owned() };
-            self.worth(&row, approval, now)
+            // Here somebody who has read elsewhere counts for more than a key that stays in its device.
+            self.worth(&row, approval, now).map(|place| (is_apart(signature), place))
         };
         let step = Move::new(now).audit(&format!("operator:{operator}"), "proposal.approved-by", id, "");
         self.keep_approval(id, &approval, worth, step).await?;

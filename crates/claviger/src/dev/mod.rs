@@ -364,6 +364,7 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
         charter_quorum: two,
         release_quorum: two,
         key_quorum: two,
+        own_reading: 1,
         activation: ActivationCaps { seconds_max: 30 * 86_400, signatures_max: 1_000_000 },
         clock_step_seconds_max: 86_400,
         instruction_seconds_max: 86_400,

@@ -85,12 +85,21 @@ impl Desk {
     }
 
     pub fn sign_charter(&self, name: &str, id: &str) {
+        self.sign(name, "claviger-charter", id);
+    }
+
+    /// Signs a proposal with an SSH key, as somebody does who has read it elsewhere.
+    pub fn sign(&self, name: &str, namespace: &str, id: &str) {
         let client = self.town.house.operator(name).unwrap();
         let shown = client.get(&format!("/v1/proposals/{id}")).unwrap();
         let digest = text(&shown, "/digest").parse().unwrap();
-        let signature = self.town.house.people.sign(name, "claviger-charter", &digest).unwrap().signature;
+        let signature = self.town.house.people.sign(name, namespace, &digest).unwrap().signature;
         client
-            .post(&format!("/v1/proposals/{id}/approvals"), &format!("{name}-{id}"), &json!({"signature": signature}))
+            .post(
+                &format!("/v1/proposals/{id}/approvals"),
+                &format!("{name}-{namespace}-{id}"),
+                &json!({"signature": signature}),
+            )
             .unwrap();
     }
 

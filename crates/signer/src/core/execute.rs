@@ -168,7 +168,7 @@ pub(crate) fn check_quorum(
     }
     let counted = count_approvals(charter, instruction, approvals, now);
     let quorum = charter.quorum_for(&instruction.body);
-    if counted.meets(quorum) {
+    if charter.is_enough(&counted, quorum) {
         return Ok(());
     }
     let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();

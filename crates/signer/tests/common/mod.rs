@@ -139,6 +139,7 @@ impl House {
             charter_quorum: two,
             release_quorum: two,
             key_quorum: two,
+            own_reading: 1,
             activation: ActivationCaps { seconds_max: 1_000_000_000, signatures_max: 1_000_000 },
             clock_step_seconds_max: 7200,
             instruction_seconds_max: 86_400,
