@@ -5,6 +5,7 @@ mod common;
 
 use claviger::custody::now;
 use common::direct::{Order, signers};
+use common::thief::Thief;
 use common::{Town, id_of, text};
 use serde_json::{Value, json};
 use signer_wire::RequestBody;
@@ -133,6 +134,23 @@ fn t04_one_person_with_two_keys_approves_once_and_a_tier_may_ask_for_the_better_
     ] {
         assert!(shown.contains(words), "{words} in {shown}");
     }
+    // The charter's page and the payment's show it, and what would be said is asked in advance.
+    town.enrolled("olga", &olgas);
+    let mut desk = Thief::new(&origin, (String::new(), "olga's".to_owned()));
+    desk.sign_in(&olgas);
+    let pages = [("/console/charter".to_owned(), "2 of 2 organisation(s), with keys that cannot leave their device")];
+    let shown = [(format!("/console/payments/{id}"), "the approval of olga does not count here")];
+    for (path, words) in pages.iter().chain(&shown) {
+        let (status, page) = desk.get(path);
+        assert!(status == 200 && page.contains(words), "{words} in {page}");
+    }
+    let explain = |approvers: [&str; 2]| {
+        let body = json!({"wallet": "hot", "destination": destination, "amount": "60000000", "customer": "alice", "approvers": approvers});
+        town.olga().post("/v1/policy/explain", &approvers.join("-"), &body).unwrap()
+    };
+    assert_eq!(text(&explain(["olga", "omar"]), "/rule"), "quorum");
+    let without = explain(["olga", "oona"]).to_string();
+    assert!(without.contains("the approval of oona does not count here"), "{without}");
     let by_file = |instruction: &types::Instruction| {
         let sign = |name| town.house.people.sign(name, "claviger-approval", &instruction.digest()).unwrap();
         ["olga", "omar"].map(sign).to_vec()
