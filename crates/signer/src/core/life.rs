@@ -298,8 +298,8 @@ impl Core {
         self.move_keys(moves, &by, last)
     }
 
-    /// Refuses while a wallet's key is not open.
-    pub(super) fn check_key(&mut self, wallet: &WalletId, now: Moment) -> Result<(), Refused> {
+    /// Refuses while a wallet's key is not open, or, `may_open`, could not be opened now.
+    pub(super) fn check_key(&mut self, wallet: &WalletId, may_open: bool, now: Moment) -> Result<(), Refused> {
         self.tick(now)?;
         let Some(account) = self.own.get(wallet).copied() else {
             return Err(Refused::new("wallet", format!("this signer has no key of a wallet \"{wallet}\"")));
@@ -310,7 +310,7 @@ impl Core {
                 format!("the key of wallet {wallet} is suspended here for ever"),
             ));
         }
-        if self.windows.contains_key(wallet) {
+        if self.windows.contains_key(wallet) || (may_open && self.openable(now).contains(wallet)) {
             return Ok(());
         }
         let reason = if self.openable(now).contains(wallet) {

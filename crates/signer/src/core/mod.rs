@@ -5,6 +5,7 @@ mod life;
 mod peers;
 mod prepare;
 mod release;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +22,10 @@ use crate::record::{Event, Record};
 use crate::refusal::Refused;
 use crate::state::State;
 pub use life::{key_move, path};
+pub use prepare::Examined;
+pub(crate) use prepare::read as read_instruction;
 use release::Pending;
+pub use trial::Trial;
 
 /// The latch that is closed until every peer has said what it remembers of this signer.
 pub const AWAITING_PEERS: &str = "awaiting-peers";
@@ -76,8 +80,12 @@ impl Core {
     /// Opens the journal and rebuilds the memory. The signer then waits for its peers: see [`RequestBody::Admit`].
     pub fn open(id: SignerId, keys: Keys, journal: &Path) -> Result<Core, StartError> {
         let (journal, records) = Journal::open(journal)?;
+        Core::begin(id, keys, journal, &records)
+    }
+
+    fn begin(id: SignerId, keys: Keys, journal: Journal, records: &[Record]) -> Result<Core, StartError> {
         let mut state = State::default();
-        for record in &records {
+        for record in records {
             state.apply(record)?;
         }
         let mut nonce = [0; 16];
@@ -161,7 +169,8 @@ impl Core {
         self.state.latches.keys().cloned().chain(waiting).collect()
     }
 
-    pub(crate) fn charter(&self) -> Result<&Charter, Refused> {
+    /// The charter in force.
+    pub fn charter(&self) -> Result<&Charter, Refused> {
         self.state.charter.as_ref().ok_or_else(|| Refused::new("no-charter", "this signer has not taken a charter yet"))
     }
 

@@ -43,7 +43,7 @@ impl Core {
         }
         let wallet = pending.wallet.clone();
         let nonce = pending.instructions.first().map(|one| one.digest().to_string()).unwrap_or_default();
-        self.check_key(&wallet, now)?;
+        self.check_key(&wallet, false, now)?;
         if self.offline() {
             self.check_recalled(&nonce, statements, now)?;
         }
