@@ -18,11 +18,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("store", &["types", "ledger", "orders", "policy", "audit-log"]),
     ("shares", &[]),
     ("testkit", &[]),
+    ("walls", &[]),
     ("policy", &["types"]),
     ("chains", &["types"]),
     ("signer-wire", &["types"]),
     ("sealing", &["types"]),
-    ("signer", &["types", "signer-wire", "policy", "chains", "sealing", "shares"]),
+    ("signer", &["types", "signer-wire", "policy", "chains", "sealing", "shares", "walls"]),
     ("signer-client", &["types", "signer-wire"]),
     ("node", &["types", "chains"]),
     ("verify", &["types", "policy", "chains", "audit-log"]),
@@ -59,6 +60,7 @@ const WITHOUT_HEAVY: &[&str] = &[
     "signer",
     "signer-client",
     "verify",
+    "walls",
 ];
 
 /// Checks the table and the map.

@@ -43,10 +43,10 @@ pub fn run(charter: &Path, instruction: &Path, approvals: &[String]) -> Result<R
         report.line(format!("tier {}", tier.name), format!("{}: needs {needed}", if met { "met" } else { "not met" }));
     }
     if instruction.amount().is_none() {
-        open = counted.meets(charter.release_quorum);
-        let quorum = charter.release_quorum;
+        let quorum = charter.quorum_for(&instruction.body);
+        open = counted.meets(quorum);
         report.line(
-            "release quorum",
+            if matches!(instruction.body, Body::KeyStep(_)) { "key quorum" } else { "release quorum" },
             format!("needs {} people of {} organisations", quorum.people, quorum.organisations),
         );
     }
@@ -60,7 +60,7 @@ fn concerns(tier: &Tier, instruction: &Instruction) -> bool {
     let kind = match instruction.body {
         Body::CustomerWithdrawal(_) => Some(PaymentKind::CustomerWithdrawal),
         Body::OperatorTransfer(_) => Some(PaymentKind::OperatorTransfer),
-        Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
+        Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } | Body::KeyStep(_) => None,
     };
     Some(&tier.wallet) == instruction.wallet()
         && Some(tier.kind) == kind

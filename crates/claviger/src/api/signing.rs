@@ -165,7 +165,8 @@ pub async fn execute(State(app): State<App>, caller: ByOperator) -> Result<Json<
     let only = match &instruction.body {
         types::Body::Unfreeze(freeze) if freeze.signer.as_str() == types::EVERY_SIGNER => None,
         types::Body::Unfreeze(freeze) => Some(freeze.signer.to_string()),
-        types::Body::AnchorRelease { .. } | types::Body::AddressEntry { .. } => None,
+        types::Body::KeyStep(step) if step.signer.as_str() != types::EVERY_SIGNER => Some(step.signer.to_string()),
+        types::Body::AnchorRelease { .. } | types::Body::AddressEntry { .. } | types::Body::KeyStep(_) => None,
         _ => {
             return Err(Problem::invalid("instruction", "payments are asked for at /v1/withdrawals and /v1/transfers"));
         }
