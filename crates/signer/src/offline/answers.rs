@@ -43,28 +43,20 @@ pub(super) fn keep(directory: &Path, bundle: &Digest, answer: &Answer) -> Result
     let path = place(directory, bundle);
     let folder = directory.join(files::ANSWERS);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| AnswerError::File(folder, error))?;
-    write_new(&path, &answer.to_bytes()).map_err(|error| AnswerError::File(path, error))
+    replace(&path, &answer.to_bytes()).map_err(|error| AnswerError::File(path, error))
 }
 
-/// Writes a file of the owner's alone that was not there before, all of it or nothing, and returns when the disk has it.
-pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    if path.exists() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
+/// Writes a file of the owner's alone, all of it or nothing, and returns when the disk has it. Who holds the journal's lock is alone here.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // A crash before the link leaves a file of another name, which the next try removes; after it, the whole answer.
+    // A crash before the renaming leaves a file of another name, which the next try removes; after it, the whole answer.
     write_secret(&new, content)?;
-    // Unlike renaming, linking never takes the place of a file that came in between.
-    fs::hard_link(&new, path)?;
-    fs::remove_file(&new)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(folder)?.sync_all()
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]
@@ -74,16 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_written_whole_for_its_owner_and_never_over_another() {
+    fn a_file_is_written_whole_for_its_owner_also_after_a_crash() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("answer");
+        let path = directory.path().join("answer.json");
         // What a crash left.
         fs::write(directory.path().join("answer.new"), b"half").unwrap();
-        write_new(&path, b"whole").unwrap();
+        replace(&path, b"whole").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        assert_eq!(write_new(&path, b"other").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&path).unwrap(), b"whole");
     }
 }

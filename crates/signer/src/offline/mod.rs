@@ -8,7 +8,7 @@ mod answers;
 mod reading;
 mod session;
 
-pub use answers::{AnswerError, earlier, write_new};
+pub use answers::{AnswerError, earlier};
 pub use reading::{PaymentReading, Reading, StepReading, read};
 pub use session::Session;
 

@@ -1,6 +1,8 @@
 //! The command line: what people do at a signer's machine.
 
+mod carry;
 mod keys;
+mod offline;
 mod opening;
 mod people;
 mod setup;
@@ -34,6 +36,9 @@ enum Command {
     Close(keys::Close),
     /// Show every key that this signer ever had.
     Board(keys::Board),
+    /// At a signer without a network: read bundles, sign them, and hand answers out.
+    #[command(subcommand)]
+    Offline(offline::Offline),
 }
 
 /// Does what the command line says.
@@ -45,5 +50,6 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Open(open) => open.run(),
         Command::Close(close) => close.run(),
         Command::Board(board) => board.run(),
+        Command::Offline(offline) => offline.run(),
     }
 }

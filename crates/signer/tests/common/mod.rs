@@ -8,6 +8,7 @@
     reason = "a helper of tests: failing here is the test failing"
 )]
 
+pub mod cold;
 pub mod cores;
 pub mod processes;
 

@@ -1,0 +1,178 @@
+//! What people do at a signer without a network.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use signer::core::Core;
+use signer::enrol::{self, files};
+use signer::offline::{Session, read};
+use signer::server::now;
+use signer::vault::{Opener, Vault};
+use signer_wire::{Answer, Bundle};
+use types::words;
+
+use super::Outcome;
+use super::carry::{self, Input, Qr};
+use super::opening::Opening;
+use super::people::Person;
+
+/// `offline`.
+#[derive(Subcommand)]
+pub enum Offline {
+    /// Show what a bundle says, as this signer reads it, and what would come of it. Changes nothing.
+    Show(Show),
+    /// Show a bundle, ask, sign it and write the answer. The same bundle again gives the same signatures.
+    Sign(Sign),
+    /// Write the answer to a bundle that was signed before once more.
+    Answer(Again),
+    /// Show a bundle or an answer as QR codes in this terminal, or write it to pages.
+    Qr(Qr),
+}
+
+impl Offline {
+    /// Does it.
+    pub fn run(self) -> Outcome {
+        match self {
+            Offline::Show(show) => show.run(),
+            Offline::Sign(sign) => sign.run(),
+            Offline::Answer(again) => again.run(),
+            Offline::Qr(qr) => qr.run(),
+        }
+    }
+}
+
+/// `offline show`.
+#[derive(Args)]
+pub struct Show {
+    /// The signer's directory.
+    #[arg(long)]
+    data: PathBuf,
+    #[command(flatten)]
+    input: Input,
+}
+
+impl Show {
+    fn run(self) -> Outcome {
+        let bundle = Bundle::from_bytes(&self.input.read(Bundle::KIND)?)?;
+        let reading = read(&self.data, &bundle, now())?;
+        print(&reading.lines());
+        match reading.refused {
+            Some(refused) => Err(Box::new(refused)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `offline sign`.
+#[derive(Args)]
+pub struct Sign {
+    /// The signer's directory.
+    #[arg(long)]
+    data: PathBuf,
+    #[command(flatten)]
+    input: Input,
+    /// Where the answer goes; a new file.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The first of the bundle's six words, for scripts; without it, it is asked for.
+    #[arg(long, value_name = "WORD")]
+    confirm: Option<String>,
+    #[command(flatten)]
+    opening: Opening,
+    #[command(flatten)]
+    person: Person,
+}
+
+impl Sign {
+    fn run(self) -> Outcome {
+        let bundle = Bundle::from_bytes(&self.input.read(Bundle::KIND)?)?;
+        if self.out.exists() {
+            return Err(format!("{} is there already; name a new file for the answer", self.out.display()).into());
+        }
+        let (id, keys, _) = enrol::load(&self.data)?;
+        let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        let mut session = Session::begin(&mut core, &self.data, bundle, now())?;
+        print(&session.reading().lines());
+        if let Some(answer) = session.earlier()? {
+            println!("signed before; these are the same signatures");
+            return hand_out(&answer, &self.out);
+        }
+        if let Some(refused) = session.reading().refused.clone() {
+            hand_out(&session.refusal(refused.clone())?, &self.out)?;
+            return Err(Box::new(refused));
+        }
+        let first = words(&session.reading().digest).first().copied().unwrap_or_default();
+        confirm(first, self.confirm.as_deref())?;
+        let (slot, kek) = self.opening.kek(&Vault::Accounts.read(&self.data)?)?;
+        let terminal = self.person.terminal();
+        let opener = Opener { person: &self.person.person, terminal: &terminal, slot: &slot, kek: &kek };
+        match session.sign(&opener, &now) {
+            Ok(answer) => hand_out(&answer, &self.out),
+            Err(refused) => {
+                hand_out(&session.refusal(refused.clone())?, &self.out)?;
+                Err(Box::new(refused))
+            }
+        }
+    }
+}
+
+/// `offline answer`.
+#[derive(Args)]
+pub struct Again {
+    /// The signer's directory.
+    #[arg(long)]
+    data: PathBuf,
+    #[command(flatten)]
+    input: Input,
+    /// Where the answer goes; a new file.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Again {
+    fn run(self) -> Outcome {
+        let bundle = Bundle::from_bytes(&self.input.read(Bundle::KIND)?)?;
+        let (id, keys, _) = enrol::load(&self.data)?;
+        let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        let mut session = Session::begin(&mut core, &self.data, bundle, now())?;
+        let answer = session.earlier()?.ok_or("this bundle was not signed here; use `offline sign`")?;
+        hand_out(&answer, &self.out)
+    }
+}
+
+/// Asks for the first word: whoever types it has looked at the words, and has compared them.
+fn confirm(first: &str, given: Option<&str>) -> Outcome {
+    let typed = match given {
+        Some(word) => word.to_owned(),
+        None => {
+            println!("\nCompare the six words with those on the other screen, and read every line.");
+            print!("To sign, type the first of the six words: ");
+            io::stdout().flush()?;
+            let mut line = String::new();
+            io::stdin().read_line(&mut line)?;
+            line.trim().to_owned()
+        }
+    };
+    if typed == first { Ok(()) } else { Err("that is not the first of the six words; nothing was signed".into()) }
+}
+
+/// Writes the answer where its carrier takes it from.
+fn hand_out(answer: &Answer, out: &Path) -> Outcome {
+    carry::write(out, &answer.to_bytes())?;
+    let digest = answer.digest();
+    print(&[
+        ("signatures".to_owned(), answer.signatures.len().to_string()),
+        ("answer".to_owned(), digest.to_string()),
+        ("six words".to_owned(), words(&digest).join(" ")),
+        ("written to".to_owned(), out.display().to_string()),
+    ]);
+    Ok(())
+}
+
+fn print(lines: &[(String, String)]) {
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in lines {
+        println!("{name:width$}  {value}");
+    }
+}
