@@ -1,4 +1,11 @@
 //! QR codes are read by a reader that is not ours, from the modules and from what terminals and pages show.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, failing here is the test failing"
+)]
 
 use paper::qr::{Background, Correction, QUIET_MODULES, Qr, QrError};
 use proptest::prelude::*;
@@ -124,7 +131,7 @@ fn colours_are_set_on_every_line_and_taken_back() {
 fn svg_passes_a_strict_policy_and_draws_the_modules() {
     let qr = Qr::new("https://example.org/?a=b&c", Correction::Medium).unwrap();
     let svg = qr.to_svg();
-    for refused in ["style", "script", "href", "<!", "on"] {
+    for refused in ["style", "script", "href", "<!", " on"] {
         let found = svg.match_indices(refused).map(|(place, _)| &svg[place.saturating_sub(1)..]).collect::<Vec<_>>();
         assert!(found.is_empty(), "{refused}: {found:?}");
     }

@@ -59,7 +59,7 @@ impl Parts {
     }
 
     /// How many parts suffice when none is lost.
-    pub fn count(&self) -> usize {
+    pub fn needed(&self) -> usize {
         self.message.len().div_ceil(self.fragment_bytes)
     }
 
@@ -70,7 +70,7 @@ impl Parts {
 
     /// A part that stands in for any one of the first pass: it mixes every fragment. Nothing when there is one part only.
     pub fn spare(&self) -> Option<String> {
-        let mixes_all = |number: &u32| self.chooser.degree(*number) == self.count();
+        let mixes_all = |number: &u32| self.chooser.degree(*number) == self.needed();
         let number = (self.count + 1..SPARE_TRIES).find(mixes_all).filter(|_| self.count > 1)?;
         Some(self.part(number))
     }
