@@ -1,11 +1,10 @@
 //! The door for people at the signer's own machine: a socket in its directory, which only its owner can reach. Here keys are opened
 //! and closed while the signer runs; nothing else is done here.
 //!
-//! A question is a frame with JSON; one that opens keys is followed by a frame with the 32 bytes of the key-encryption key, which are
-//! never text. What is trusted: that whoever can connect is the machine's owner. What that buys without a slot's key: closing.
+//! A question is a frame with JSON; one that opens keys is followed by the 32 bytes of the key-encryption key, which are never text. What is trusted: that whoever can connect is the machine's owner. What that buys without a slot's key: closing.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Question {
-    /// Open every key that a quorum lets be opened. The slot's key follows in a frame of its own.
+    /// Open every key that a quorum lets be opened. The slot's key follows, 32 bytes.
     Open {
         /// The slot.
         slot: String,
@@ -110,9 +109,12 @@ fn converse(mut stream: UnixStream, directory: &Path, core: &Mutex<Core>) -> Res
     let Some(frame) = read_frame(&mut stream)? else { return Ok(()) };
     let answer = match decode::<Question>(&frame)? {
         Question::Open { slot, person, terminal } => {
-            let bytes = Zeroizing::new(read_frame(&mut stream)?.unwrap_or_default());
+            // Read in place: a buffer that grows would leave copies behind.
+            let mut bytes = Box::new(Zeroizing::new([0; KEY_BYTES]));
+            stream.read_exact(bytes.as_mut_slice())?;
             let opened = open(core, directory, &slot, &person, &terminal, &bytes);
             drop(bytes);
+            walls::scrub_stack();
             opened.map(Answer::Wallets)
         }
         Question::Close { wallet, person, terminal, reason } => {
@@ -136,9 +138,8 @@ fn open(
     slot: &str,
     person: &str,
     terminal: &str,
-    bytes: &[u8],
+    bytes: &[u8; KEY_BYTES],
 ) -> Result<Vec<String>, Refused> {
-    let bytes: &[u8; KEY_BYTES] = bytes.try_into().map_err(|_| Refused::new("sealing", "a slot's key has 32 bytes"))?;
     let slot: SlotName = slot.parse().map_err(|_| Refused::new("sealing", "a slot's name has no form"))?;
     let person: OperatorId = person.parse().map_err(|_| Refused::new("person", "a person's name has no form"))?;
     let kek = Kek::from_bytes(bytes);
@@ -166,7 +167,7 @@ pub fn ask(directory: &Path, question: &Question, kek: Option<&Kek>) -> Result<A
     let mut stream = UnixStream::connect(&path).map_err(|error| ControlError::Socket(path, error))?;
     write_frame(&mut stream, &encode(question)?)?;
     if let Some(kek) = kek {
-        write_frame(&mut stream, kek.expose())?;
+        stream.write_all(kek.expose()).map_err(FrameError::from)?;
     }
     let broken = || FrameError::Connection(io::ErrorKind::UnexpectedEof.into());
     match decode(&read_frame(&mut stream)?.ok_or_else(broken)?)? {

@@ -21,8 +21,8 @@ pub(crate) const JOURNAL_KEY_BYTES: usize = 32;
 /// Bytes of a sealed account: private key and chain code (BIP-32).
 pub(crate) const ACCOUNT_BYTES: usize = 64;
 
-/// A private key and chain code (BIP-32), wiped when dropped, never shown.
-pub struct Secret(Zeroizing<[u8; ACCOUNT_BYTES]>);
+/// A private key and chain code (BIP-32), behind a pointer so that moving it leaves no copy; wiped when dropped, never shown.
+pub struct Secret(Box<Zeroizing<[u8; ACCOUNT_BYTES]>>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +33,7 @@ impl fmt::Debug for Secret {
 impl Secret {
     /// Takes a key apart, and wipes it.
     pub fn of(mut key: Xpriv) -> Secret {
-        let mut bytes = Zeroizing::new([0; ACCOUNT_BYTES]);
+        let mut bytes = Box::new(Zeroizing::new([0; ACCOUNT_BYTES]));
         let (private, chain) = bytes.split_at_mut(32);
         private.copy_from_slice(key.private_key.as_ref());
         chain.copy_from_slice(key.chain_code.as_bytes());
@@ -43,7 +43,11 @@ impl Secret {
 
     /// Reads what was sealed.
     pub fn from_bytes(bytes: &[u8]) -> Option<Secret> {
-        <[u8; ACCOUNT_BYTES]>::try_from(bytes).ok().map(|bytes| Secret(Zeroizing::new(bytes)))
+        let mut secret = Secret(Box::new(Zeroizing::new([0; ACCOUNT_BYTES])));
+        (bytes.len() == ACCOUNT_BYTES).then(|| {
+            secret.0.copy_from_slice(bytes);
+            secret
+        })
     }
 
     /// What is sealed.

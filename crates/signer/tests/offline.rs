@@ -11,11 +11,12 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use chains::bitcoin::Branch;
 use common::cold::{Cold, core, visit};
 use common::cores::code;
 use common::{House, hex_of, wire};
 use signer::enrol::files;
-use signer::offline::read;
+use signer::offline::{Session, read};
 use signer_wire::{Answer, Approval, Bundle, Evidence, NextCharter, ReplyBody, RequestBody};
 use types::{Moment, Step};
 
@@ -82,7 +83,7 @@ fn people_read_everything_before_anything_is_written() {
     let hot = types::grouped(refill.instruction.destination().unwrap());
     for part in [
         "Let the key of wallet cold be opened at every signer that has it for 3600 seconds and 10 signatures",
-        "Move 0.02000000 BTC from wallet cold to our wallet hot",
+        "Move 0.02000000 test BTC from wallet cold to our wallet hot",
         &format!("destination: {hot}"),
         "approved by: olga, omar",
         "tier: refill",
@@ -132,7 +133,7 @@ fn c47_an_unapproved_bundle_is_refused_and_shows_who_is_missing() {
 }
 
 #[test]
-fn t05_a_bundle_edited_at_any_byte_is_refused_or_signs_the_same() {
+fn t05_a_bundle_edited_at_any_byte_is_refused_or_pays_the_same() {
     let mut cold = Cold::start();
     let refill = cold.fleet.house.refill("refill-1", 2_000_000, 1, cold.fleet.now);
     let bundle = cold.bundle("c1", &refill);
@@ -142,36 +143,47 @@ fn t05_a_bundle_edited_at_any_byte_is_refused_or_signs_the_same() {
     let (clean, used) = (room.path().join("clean"), room.path().join("used"));
     copy(&home, &clean);
     copy(&clean, &used);
-    let signatures = visit(&used, &bundle, cold.fleet.now).unwrap().signatures;
+    let honest = visit(&used, &bundle, cold.fleet.now).unwrap();
+    let effects = read(&clean, &bundle, cold.fleet.now).unwrap().effects.unwrap();
+    let outputs = |bundle: &Bundle| {
+        let psbt = bitcoin::psbt::Psbt::deserialize(&hex::decode(&bundle.psbt).unwrap()).unwrap();
+        let hot = cold.fleet.house.wallet("hot").derive(Branch::Receive, 0).unwrap().script_pubkey;
+        psbt.unsigned_tx.output.into_iter().filter(|output| output.script_pubkey == hot).collect::<Vec<_>>()
+    };
     let bytes = bundle.to_bytes();
-    let (mut refused, mut same) = (0, 0);
+    let words = types::words(&bundle.digest()).join(" ");
+    let (mut unread, mut refused, mut signed, mut same) = (0, 0, 0, 0);
     for position in 0..bytes.len() {
         let mut edited = bytes.clone();
-        // Another letter of the same kind does the most harm; every bit in turn finds the rest.
         edited[position] ^= 1 << (position % 7);
         let Ok(edited) = Bundle::from_bytes(&edited) else {
-            refused += 1;
+            unread += 1;
             continue;
         };
-        let Ok(reading) = read(&clean, &edited, cold.fleet.now) else {
-            refused += 1;
-            continue;
-        };
-        if reading.refused.is_some() {
-            refused += 1;
-            continue;
-        }
-        copy(&clean, &used);
-        match visit(&used, &edited, cold.fleet.now) {
-            Ok(answer) => {
-                assert_eq!(answer.signatures, signatures, "byte {position} changed what is signed");
-                same += 1;
+        let reading = match read(&clean, &edited, cold.fleet.now) {
+            Ok(reading) if reading.refused.is_none() => reading,
+            _ => {
+                refused += 1;
+                continue;
             }
-            Err(_) => refused += 1,
-        }
+        };
+        copy(&clean, &used);
+        // Whoever compares the words does not sign it.
+        let mut awake = core(&used);
+        let session = Session::begin(&mut awake, &used, edited.clone(), cold.fleet.now).unwrap();
+        assert_eq!(session.confirm(&words).unwrap_err().code, "words", "byte {position}");
+        drop(awake);
+        // And if nobody does: the same coin pays the same to the same place, the rest less a fee within the caps comes back to us.
+        let answer = visit(&used, &edited, cold.fleet.now).unwrap();
+        let changed = reading.effects.unwrap();
+        assert_eq!((&changed.inputs, outputs(&edited)), (&effects.inputs, outputs(&bundle)), "byte {position}");
+        assert!(changed.change.is_some_and(|change| change.index <= 20), "byte {position}");
+        assert!(changed.fee_sats <= 20_000, "byte {position}");
+        signed += 1;
+        same += usize::from(answer.signatures == honest.signatures);
     }
-    // What may differ: letters of hexadecimal numbers in capitals, and what is there beyond what is needed.
-    assert!(refused > same * 3, "{refused} refused, {same} the same");
+    // Within what the charter leaves to whoever makes transactions are the fee and the lock time; the rest changes nothing.
+    assert!(unread > 0 && refused > 0 && signed - same < 60, "{unread} {refused} {signed} {same}");
 }
 
 #[test]
@@ -289,7 +301,7 @@ fn windows_end_and_a_clock_is_believed_only_within_what_people_signed() {
     // Switched on a week later: the clock jumped, and between the instruction's two moments people vouch for it.
     assert_eq!(at(begin.plus_seconds(3_600)), Err("expired".to_owned()));
     assert_eq!(at(begin.plus_seconds(86_400 * 365)), Err("expired".to_owned()));
-    assert_eq!(at(Moment::from_seconds(begin.seconds() - 3_600)), Err("created-in-future".to_owned()));
+    assert_eq!(at(Moment::from_seconds(begin.seconds() - 3_600)), Err("clock".to_owned()));
     assert!(core(&home).latches().is_empty(), "a wrong clock is named and freezes nothing");
     assert_eq!(at(begin.plus_seconds(1_800)), Ok(()));
     // An activation that has ended opens nothing.
@@ -323,7 +335,6 @@ fn a_key_is_open_for_one_bundle_and_its_signatures_are_counted() {
     let ReplyBody::Board { keys, .. } = core(&home).board(cold.fleet.now) else { panic!("no board") };
     let key = keys.iter().find(|key| key.wallet == "cold" && key.kind == "signature").unwrap();
     assert_eq!((key.state.as_str(), key.open, key.signatures_left), ("inactive", false, 0));
-    assert_eq!((key.person.as_str(), key.cause.clone()), ("kim", format!("bundle {}", bundle.digest())));
     let next = cold.fleet.house.refill("refill-2", 1_000_000, 2, cold.fleet.now);
     let statements = cold.statements("c1", &next.instruction, &[0, 1]);
     let bundle = cold.fleet.house.bundle("c1", &activation, &next, statements);

@@ -255,7 +255,8 @@ impl Fleet {
 impl Process {
     fn start(data: &Path, listen: &str) -> Outcome<Process> {
         let mut command = Command::new(program("claviger-signer")?);
-        command.args(["run", "--listen", listen, "--data"]).arg(data);
+        // A house for trying things out runs on every kernel.
+        command.args(["run", "--listen", listen, "--landlock-if-there", "--data"]).arg(data);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(|error| error.to_string())?;
         let mut line = String::new();

@@ -70,8 +70,12 @@ impl Core {
     fn sign_pending(&self, pending: &Pending) -> Result<Vec<PartialSignature>, Refused> {
         let account = self.own.get(&pending.wallet).and_then(|account| self.keys.account(*account));
         let account = account.ok_or_else(|| Refused::for_now("key-inactive", "the key was closed just now"))?;
-        sign(&pending.transaction, &pending.effects, &account, self.keys.secp())
-            .map_err(|error| Refused::new("signing", error.to_string()))
+        let parts = sign(&pending.transaction, &pending.effects, &account, self.keys.secp())
+            .map_err(|error| Refused::new("signing", error.to_string()));
+        drop(account);
+        // Keys derived on the way were on the stack.
+        walls::scrub_stack();
+        parts
     }
 
     /// Refuses to hand out a signature whose nonce point has signed something else before: both together would tell the key.

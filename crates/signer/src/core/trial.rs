@@ -50,7 +50,23 @@ impl Trial {
 
     /// Carries out an instruction that moves no coins.
     pub fn execute(&mut self, instruction: &WireInstruction, now: Moment) -> Result<(), Refused> {
+        self.0.counted(instruction, now)?;
+        self.check_time(now)?;
         self.0.execute(instruction, now).map(|_| ())
+    }
+
+    /// Refuses a clock that jumped and that nobody's instruction vouches for: set it right before anything freezes.
+    fn check_time(&self, now: Moment) -> Result<(), Refused> {
+        match self.0.state.last {
+            Some(last) if self.0.jumped(last, now) => {
+                let reason = format!(
+                    "the clock says {now}, the journal has {last}, and no instruction that enough people approved lives at that time; \
+                     set the clock, or bring a fresh bundle"
+                );
+                Err(Refused::for_now("clock", reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What a transaction does, whoever agreed to it.
@@ -60,6 +76,7 @@ impl Trial {
 
     /// Everything that is checked before a transaction is signed, but for the opening of the key itself.
     pub fn examine(&mut self, instructions: &[WireInstruction], psbt: &str, now: Moment) -> Result<Examined, Refused> {
+        self.check_time(now)?;
         self.0.check_clock(now)?;
         self.0.examine(instructions, psbt, KeyMust::BeOpenable, now)
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use signer_wire::{Answer, Bundle, CARRIED_VERSION, Head, ReplyBody, RequestBody, Signature};
-use types::{Moment, WalletId};
+use types::{Moment, WalletId, words};
 
 use super::answers::{earlier, keep};
 use super::reading::{Reading, read};
@@ -46,6 +46,18 @@ impl<'a> Session<'a> {
     /// What the bundle says.
     pub const fn reading(&self) -> &Reading {
         &self.reading
+    }
+
+    /// Whether somebody has looked at the bundle's six words: `typed` is the first of them, or as many as one likes, from the other screen.
+    pub fn confirm(&self, typed: &str) -> Result<(), Refused> {
+        let typed: Vec<&str> = typed.split_whitespace().collect();
+        let own = words(&self.reading.digest);
+        if !typed.is_empty() && own.starts_with(&typed) {
+            return Ok(());
+        }
+        let reason =
+            "these are not the words of this bundle, in their order; compare them with those on the other screen";
+        Err(Refused::new("words", reason))
     }
 
     /// The answer that was given to this very bundle before, with today's head of the journal.

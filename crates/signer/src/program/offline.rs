@@ -75,8 +75,8 @@ pub struct Sign {
     /// Where the answer goes; a new file.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The first of the bundle's six words, for scripts; without it, it is asked for.
-    #[arg(long, value_name = "WORD")]
+    /// The first of the bundle's six words, or several, from the other screen; without it, it is asked for.
+    #[arg(long, value_name = "WORDS")]
     confirm: Option<String>,
     #[command(flatten)]
     opening: Opening,
@@ -102,8 +102,7 @@ impl Sign {
             hand_out(&session.refusal(refused.clone())?, &self.out)?;
             return Err(Box::new(refused));
         }
-        let first = words(&session.reading().digest).first().copied().unwrap_or_default();
-        confirm(first, self.confirm.as_deref())?;
+        session.confirm(&typed(self.confirm)?)?;
         let (slot, kek) = self.opening.kek(&Vault::Accounts.read(&self.data)?)?;
         let terminal = self.person.terminal();
         let opener = Opener { person: &self.person.person, terminal: &terminal, slot: &slot, kek: &kek };
@@ -142,19 +141,16 @@ impl Again {
 }
 
 /// Asks for the first word: whoever types it has looked at the words, and has compared them.
-fn confirm(first: &str, given: Option<&str>) -> Outcome {
-    let typed = match given {
-        Some(word) => word.to_owned(),
-        None => {
-            println!("\nCompare the six words with those on the other screen, and read every line.");
-            print!("To sign, type the first of the six words: ");
-            io::stdout().flush()?;
-            let mut line = String::new();
-            io::stdin().read_line(&mut line)?;
-            line.trim().to_owned()
-        }
-    };
-    if typed == first { Ok(()) } else { Err("that is not the first of the six words; nothing was signed".into()) }
+fn typed(given: Option<String>) -> Outcome<String> {
+    if let Some(words) = given {
+        return Ok(words);
+    }
+    println!("\nRead every line, and compare the six words with those on the other screen.");
+    print!("To sign, type the first of the six words: ");
+    io::stdout().flush()?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line)
 }
 
 /// Writes the answer where its carrier takes it from.

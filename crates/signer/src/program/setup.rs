@@ -14,6 +14,7 @@ use signer::seed::{SEED_BYTES, Seed};
 use signer::vault::Vault;
 use signer::{control, keys, server};
 use types::{Network, SignerId};
+use walls::{LandlockRule, MemoryRule, Walls};
 use zeroize::Zeroizing;
 
 use super::Outcome;
@@ -124,6 +125,30 @@ pub struct Run {
     /// Address and port; port 0 takes a free one.
     #[arg(long)]
     listen: SocketAddr,
+    /// The user to become once the port is open, when started as root; the directory must be that user's.
+    #[arg(long)]
+    user: Option<String>,
+    /// A further directory that stays writable, such as that of a software token; once for each.
+    #[arg(long, value_name = "DIRECTORY")]
+    read_write: Vec<PathBuf>,
+    /// Let memory go to the swap: for hosts without one, or with an encrypted one, that do not let memory be locked.
+    #[arg(long)]
+    may_swap: bool,
+    /// Run on a kernel without Landlock, too.
+    #[arg(long)]
+    landlock_if_there: bool,
+}
+
+impl Run {
+    fn walls(&self, port: u16) -> Walls {
+        Walls {
+            read_write: std::iter::once(&self.data).chain(&self.read_write).cloned().collect(),
+            read_only: vec![],
+            listen_port: Some(port),
+            memory: if self.may_swap { MemoryRule::MaySwap } else { MemoryRule::Locked },
+            landlock: if self.landlock_if_there { LandlockRule::IfThere } else { LandlockRule::Required },
+        }
+    }
 }
 
 impl Run {
@@ -137,6 +162,12 @@ impl Run {
         let config = server::tls(&self.data, &enrolment)?;
         let control = control::bind(&self.data)?;
         let listener = TcpListener::bind(self.listen)?;
+        if let Some(user) = &self.user {
+            walls::drop_privileges(user)?;
+        }
+        // Before the first other thread, and before any secret is in memory.
+        let report = self.walls(listener.local_addr()?.port()).raise()?;
+        eprintln!("walls: {report}");
         let core = Arc::new(Mutex::new(core));
         let (people, clock) = (Arc::clone(&core), Arc::clone(&core));
         let data = self.data.clone();

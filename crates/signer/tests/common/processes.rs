@@ -24,7 +24,11 @@ impl Process {
     /// limit are ignored, so that such a limit looks like a full disk.
     pub fn start(directory: &Path) -> Process {
         let mut child = Command::new("sh")
-            .args(["-c", r#"trap '' XFSZ; exec "$0" run --data "$1" --listen 127.0.0.1:0"#, PROGRAM])
+            .args([
+                "-c",
+                r#"trap '' XFSZ; exec "$0" run --data "$1" --listen 127.0.0.1:0 --landlock-if-there"#,
+                PROGRAM,
+            ])
             .arg(directory)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -35,6 +39,11 @@ impl Process {
         let address =
             line.trim().strip_prefix("listening ").expect("the signer says where it listens").parse().unwrap();
         Process { child, address }
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// As `kill -9` does.
