@@ -7,6 +7,7 @@ mod access;
 mod addresses;
 mod blocks;
 mod broadcast;
+mod carried;
 mod charter;
 mod decide;
 mod deposits;
@@ -43,6 +44,7 @@ use crate::Outcome;
 use crate::config::Config;
 
 pub use access::{Invitation, Visitor};
+pub use carried::{Carriage, Waiting};
 pub use charter::Adoption;
 pub use explain::{Explanation, WhatIf};
 pub use proposals::{Proposal, Standing};

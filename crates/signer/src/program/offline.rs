@@ -11,6 +11,7 @@ use signer::server::now;
 use signer::vault::{Opener, Vault};
 use signer_wire::{Answer, Bundle};
 use types::words;
+use walls::{LandlockRule, MemoryRule, Walls};
 
 use super::Outcome;
 use super::carry::{self, Input, Qr};
@@ -78,6 +79,12 @@ pub struct Sign {
     /// The first of the bundle's six words, or several, from the other screen; without it, it is asked for.
     #[arg(long, value_name = "WORDS")]
     confirm: Option<String>,
+    /// Let memory go to the swap: for machines without one, or with an encrypted one, that do not let memory be locked.
+    #[arg(long)]
+    may_swap: bool,
+    /// Sign on a kernel without Landlock, too.
+    #[arg(long)]
+    landlock_if_there: bool,
     #[command(flatten)]
     opening: Opening,
     #[command(flatten)]
@@ -85,6 +92,20 @@ pub struct Sign {
 }
 
 impl Sign {
+    /// From here on nothing is reached but the signer's directory and the answer's, and no network, whatever the machine has.
+    fn raise_walls(&self) -> Outcome {
+        let out = self.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let walls = Walls {
+            read_write: vec![self.data.clone(), out.to_owned()],
+            read_only: vec![],
+            listen_port: None,
+            memory: if self.may_swap { MemoryRule::MaySwap } else { MemoryRule::Locked },
+            landlock: if self.landlock_if_there { LandlockRule::IfThere } else { LandlockRule::Required },
+        };
+        eprintln!("walls: {}", walls.raise()?);
+        Ok(())
+    }
+
     fn run(self) -> Outcome {
         let bundle = Bundle::from_bytes(&self.input.read(Bundle::KIND)?)?;
         if self.out.exists() {
@@ -102,8 +123,9 @@ impl Sign {
             hand_out(&session.refusal(refused.clone())?, &self.out)?;
             return Err(Box::new(refused));
         }
-        session.confirm(&typed(self.confirm)?)?;
+        session.confirm(&typed(self.confirm.as_deref())?)?;
         let (slot, kek) = self.opening.kek(&Vault::Accounts.read(&self.data)?)?;
+        self.raise_walls()?;
         let terminal = self.person.terminal();
         let opener = Opener { person: &self.person.person, terminal: &terminal, slot: &slot, kek: &kek };
         match session.sign(&opener, &now) {
@@ -141,9 +163,9 @@ impl Again {
 }
 
 /// Asks for the first word: whoever types it has looked at the words, and has compared them.
-fn typed(given: Option<String>) -> Outcome<String> {
+fn typed(given: Option<&str>) -> Outcome<String> {
     if let Some(words) = given {
-        return Ok(words);
+        return Ok(words.to_owned());
     }
     println!("\nRead every line, and compare the six words with those on the other screen.");
     print!("To sign, type the first of the six words: ");
