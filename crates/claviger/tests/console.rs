@@ -87,6 +87,7 @@ fn people_enrol_sign_in_approve_refuse_freeze_and_change_the_charter() {
         "",
         "/withdrawals",
         "/transfers",
+        "/cold",
         "/decisions",
         "/deposits",
         "/wallets",

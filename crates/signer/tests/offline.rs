@@ -374,6 +374,20 @@ fn a_connected_signer_is_told_to_run_and_other_steps_are_carried_too() {
     };
     bundle.steps = vec![cold.fleet.house.key_step(step, cold.fleet.now)];
     assert_eq!(cold.visit("c1", &bundle).unwrap_err(), "key-suspended");
+    // Nothing of it was done, since the payment could not be; the step alone is carried out.
+    let state = |cold: &Cold| {
+        let ReplyBody::Board { keys, .. } = core(&cold.fleet.house.cold_home("c1")).board(cold.fleet.now) else {
+            panic!()
+        };
+        keys.into_iter().find(|key| key.wallet == "cold" && key.kind == "signature").unwrap().state
+    };
+    assert_eq!(state(&cold), "inactive");
+    let alone = Bundle { payments: vec![], psbt: String::new(), statements: vec![], ..bundle.clone() };
+    let answer = cold.visit("c1", &alone).unwrap();
+    assert_eq!((answer.signatures.len(), answer.refusal), (0, None));
+    assert_eq!(state(&cold), "suspended");
+    let nothing = Bundle { steps: vec![], ..alone };
+    assert_eq!(cold.visit("c1", &nothing).unwrap_err(), "nothing");
     // A payment is no step.
     bundle.steps = vec![wire(&refill.instruction, Evidence::default())];
     assert!(cold.visit("c1", &bundle).is_err());

@@ -93,7 +93,7 @@ impl Vaults {
         let home = self.home(name);
         let [bundle, out] = [bundle, out].map(|path| path.to_str().unwrap());
         let who = ["--person", "kim", "--share", &self.shares[0], "--share", &self.shares[1]];
-        let what = ["sign", "--data", &home, bundle, "--out", out, "--confirm", confirm];
+        let what = ["sign", "--data", &home, bundle, "--out", out, "--may-swap", "--confirm", confirm];
         alone(&[what.as_slice(), &who].concat(), "")
     }
 }
@@ -168,7 +168,17 @@ fn qr_codes_go_both_ways_with_parts_lost_shuffled_and_of_others() {
     let out = vaults.path("c1.answer");
     let six = words(&bundle.digest()).join(" ");
     let sign = ["sign", "--data", &home, "--ur", scanned.to_str().unwrap(), "--out", out.to_str().unwrap()];
-    let who = ["--confirm", &six, "--person", "kim", "--share", &vaults.shares[0], "--share", &vaults.shares[1]];
+    let who = [
+        "--may-swap",
+        "--confirm",
+        &six,
+        "--person",
+        "kim",
+        "--share",
+        &vaults.shares[0],
+        "--share",
+        &vaults.shares[1],
+    ];
     let signed = alone(&[sign.as_slice(), &who].concat(), "");
     assert!(signed.status.success(), "{}", text(&signed.stderr));
     let codes = alone(&["qr", out.to_str().unwrap(), "--text"], "");
@@ -212,7 +222,17 @@ fn refusals_are_carried_back_and_each_kind_of_signer_keeps_to_its_command() {
     let out = vaults.path("carl.answer");
     let six = words(&whole.digest()).join(" ");
     let home = vaults.home("c1");
-    let sign = ["sign", "--data", &home, file.to_str().unwrap(), "--out", out.to_str().unwrap(), "--confirm", &six];
+    let sign = [
+        "sign",
+        "--data",
+        &home,
+        file.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+        "--may-swap",
+        "--confirm",
+        &six,
+    ];
     let who = ["--person", "carl", "--share", &vaults.shares[0], "--share", &vaults.shares[1]];
     let carl = alone(&[sign.as_slice(), &who].concat(), "");
     assert!(!carl.status.success() && text(&carl.stderr).contains("k3-holder"), "{}", text(&carl.stderr));

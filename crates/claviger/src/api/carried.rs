@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use policy::Action;
 use serde::{Deserialize, Serialize};
 use types::words;
@@ -11,7 +12,7 @@ use super::App;
 use super::answers::List;
 use super::auth::{ByOperator, body};
 use super::respond::ProblemBody;
-use crate::custody::{Waiting, now};
+use crate::custody::{Carriage, Waiting, now};
 use crate::problem::Problem;
 
 /// A transaction that waits for signers without a network.
@@ -113,14 +114,47 @@ pub async fn bundle(
 ) -> Result<Json<BundleAnswer>, Problem> {
     caller.may(&app, Action::TendPayments).await?;
     let actor = format!("operator:{}", caller.operator);
-    let carriage = app.bundle(&txid, &query.signer, &actor, now()).await?;
-    let digest = carriage.bundle.digest();
-    Ok(Json(BundleAnswer {
-        bundle: String::from_utf8_lossy(&carriage.bundle.to_bytes()).into_owned(),
-        digest: digest.to_string(),
-        words: words(&digest).join(" "),
-        notes: carriage.notes,
-    }))
+    Ok(Json(app.bundle(&txid, &query.signer, &actor, now()).await?.into()))
+}
+
+impl From<Carriage> for BundleAnswer {
+    fn from(carriage: Carriage) -> BundleAnswer {
+        let digest = carriage.bundle.digest();
+        BundleAnswer {
+            bundle: String::from_utf8_lossy(&carriage.bundle.to_bytes()).into_owned(),
+            digest: digest.to_string(),
+            words: words(&digest).join(" "),
+            notes: carriage.notes,
+        }
+    }
+}
+
+/// What a signer without a network has to be told while nothing is to be signed: charters, suspensions, latches.
+#[utoipa::path(get, path = "/v1/signers/{signer}/bundle", params(("signer" = String, Path)),
+    responses((status = 200, body = BundleAnswer), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
+pub async fn steps(
+    State(app): State<App>,
+    Path(signer): Path<String>,
+    caller: ByOperator,
+) -> Result<Json<BundleAnswer>, Problem> {
+    caller.may(&app, Action::TendPayments).await?;
+    let actor = format!("operator:{}", caller.operator);
+    Ok(Json(app.steps_bundle(&signer, &actor, now()).await?.into()))
+}
+
+/// Bring the answer to such a bundle.
+#[utoipa::path(post, path = "/v1/signers/{signer}/answers", request_body = AnswerBody,
+    params(("signer" = String, Path), ("Idempotency-Key" = String, Header)),
+    responses((status = 204), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody)))]
+pub async fn told(
+    State(app): State<App>,
+    Path(signer): Path<String>,
+    caller: ByOperator,
+) -> Result<StatusCode, Problem> {
+    caller.may(&app, Action::TendPayments).await?;
+    let brought: AnswerBody = body(&caller.request)?;
+    let actor = format!("operator:{}", caller.operator);
+    app.take_steps_answer(&signer, brought.answer.as_bytes(), &actor, now()).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// What came back.

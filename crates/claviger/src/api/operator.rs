@@ -46,6 +46,8 @@ pub fn router(app: App) -> Router {
         .routes(routes!(carried::waiting))
         .routes(routes!(carried::bundle))
         .routes(routes!(carried::answer))
+        .routes(routes!(carried::steps))
+        .routes(routes!(carried::told))
         .routes(routes!(wallets))
         .routes(routes!(reconcile))
         .routes(routes!(signing::signers))

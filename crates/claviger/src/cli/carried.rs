@@ -21,10 +21,10 @@ use crate::Outcome;
 pub enum CarriedRequest {
     /// Transactions that wait for signers without a network, and how far each signer is (operators).
     Waiting,
-    /// Write what a signer without a network needs to sign a transaction (operators).
+    /// Write what a signer without a network needs to sign a transaction, or has to be told while there is none to sign (operators).
     Bundle {
-        /// The transaction.
-        txid: String,
+        /// The transaction; without it, the bundle holds charters and steps of keys' lives only.
+        txid: Option<String>,
         /// The signer.
         #[arg(long)]
         signer: String,
@@ -88,7 +88,10 @@ pub fn run(client: &Client, printer: &Printer, request: CarriedRequest) -> Outco
             printer.list(&shown, PROGRESS)
         }
         CarriedRequest::Bundle { txid, signer, out, ur } => {
-            let mut answer = client.get(&format!("/v1/transactions/{txid}/bundle?signer={signer}"))?;
+            let mut answer = client.get(&match txid {
+                Some(txid) => format!("/v1/transactions/{txid}/bundle?signer={signer}"),
+                None => format!("/v1/signers/{signer}/bundle"),
+            })?;
             let bytes = text(&answer, "bundle").as_bytes().to_vec();
             // Read and digested here: the words that are compared are not the server's.
             let bundle = Bundle::from_bytes(&bytes).map_err(|error| error.to_string())?;
@@ -108,15 +111,15 @@ pub fn run(client: &Client, printer: &Printer, request: CarriedRequest) -> Outco
             let bytes = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             let bytes = if ur { collect(Answer::KIND, &bytes)? } else { bytes };
             let answer = Answer::from_bytes(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
-            let txid = match transaction {
-                Some(txid) => txid,
-                None => asked(client, &answer)?,
-            };
             let digest = answer.digest();
             if !printer.json {
                 println!("{}: {}", answer.signer, words(&digest).join(" "));
             }
             let body = json!({"answer": String::from_utf8_lossy(&bytes)});
+            let Some(txid) = transaction.or(asked(client, &answer)?) else {
+                client.post(&format!("/v1/signers/{}/answers", answer.signer), &format!("answer-{digest}"), &body)?;
+                return printer.line("connected signers remember it");
+            };
             let came = client.post(&format!("/v1/transactions/{txid}/answers"), &format!("answer-{digest}"), &body)?;
             let columns = [("transaction", "txid"), ("state", "state"), ("signed", "signed"), ("needed", "needed")];
             printer.one(&came, &columns)
@@ -124,13 +127,15 @@ pub fn run(client: &Client, printer: &Printer, request: CarriedRequest) -> Outco
     }
 }
 
-/// The transaction whose newest bundle for this signer is answered.
-fn asked(client: &Client, answer: &Answer) -> Outcome<String> {
+/// The transaction whose newest bundle for this signer is answered; none for a bundle without a payment.
+fn asked(client: &Client, answer: &Answer) -> Outcome<Option<String>> {
     let waiting = rows(&client.get("/v1/transactions")?);
     let found = waiting.iter().find(|row| text(row, "bundle") == answer.bundle && text(row, "signer") == answer.signer);
-    found
-        .map(|row| text(row, "txid").to_owned())
-        .ok_or_else(|| "no transaction waits for an answer to this bundle; name it: --transaction TXID".to_owned())
+    match found {
+        Some(row) => Ok(Some(text(row, "txid").to_owned())),
+        None if answer.signatures.is_empty() => Ok(None),
+        None => Err("no transaction waits for an answer to this bundle; name it: --transaction TXID".to_owned()),
+    }
 }
 
 fn write(path: &Path, content: &[u8]) -> Outcome {

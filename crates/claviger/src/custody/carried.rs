@@ -117,8 +117,7 @@ impl Custody {
     /// Makes what one signer needs to sign one transaction. Can be repeated: what is there then is newer.
     pub async fn bundle(&self, txid: &str, signer: &str, actor: &str, now: Moment) -> Result<Carriage, Problem> {
         let Waiting { row, payments, .. } = self.carried_transaction(txid).await?;
-        let known = self.offline_signers().find(|known| known.as_str() == signer).cloned();
-        let signer = known.ok_or_else(|| Problem::not_found("signer without a network"))?;
+        let signer = self.offline_signer(signer)?;
         if row.state != TransactionState::Generated {
             let detail = format!("this transaction is {} and needs no further signature", row.state.as_str());
             return Err(Problem::new(409, "not-waiting", detail));
@@ -169,6 +168,53 @@ impl Custody {
         self.patience().remove(&row.txid);
         self.wake();
         Ok(Carriage { bundle, notes })
+    }
+
+    /// What one signer has to be told while nothing is to be signed: charters, and what people agreed on about its keys.
+    pub async fn steps_bundle(&self, signer: &str, actor: &str, now: Moment) -> Result<Carriage, Problem> {
+        let signer = self.offline_signer(signer)?;
+        let (mut notes, cold) = (Vec::new(), |wallet: &&policy::Wallet| wallet.class == WalletClass::Cold);
+        let wallet = self.charter.wallets.iter().find(cold).map(|wallet| wallet.id.clone());
+        let wallet = wallet.ok_or_else(|| Problem::not_found("cold wallet"))?;
+        let bundle = Bundle {
+            version: CARRIED_VERSION,
+            signer: signer.to_string(),
+            charters: self.charters_for(&signer, &mut notes).await?,
+            steps: self.steps_for(&signer, &wallet, &mut Vec::new(), now).await?,
+            payments: Vec::new(),
+            psbt: String::new(),
+            statements: Vec::new(),
+        };
+        if bundle.steps.is_empty() && bundle.charters.is_empty() {
+            return Err(Problem::new(409, "nothing", format!("there is nothing that {signer} has to be told")));
+        }
+        let digest = bundle.digest();
+        let detail = format!("{digest} ({})", words(&digest).join(" "));
+        self.store.commit(Move::new(now).audit(actor, "bundle.made", signer.as_str(), detail)).await?;
+        Ok(Carriage { bundle, notes })
+    }
+
+    /// Takes the answer to a bundle without a payment in: connected signers are to remember its head.
+    pub async fn take_steps_answer(&self, signer: &str, bytes: &[u8], actor: &str, now: Moment) -> Result<(), Problem> {
+        let answer = Answer::from_bytes(bytes).map_err(|error| Problem::invalid("answer", error.to_string()))?;
+        let signer = self.offline_signer(signer)?;
+        if answer.signer != signer.as_str() || answer.head.signer != answer.signer {
+            return Err(Problem::invalid("answer", format!("the answer is not one of {signer}")));
+        }
+        if !self.tell_head(&answer.head)? {
+            let detail = "most connected signers have to remember the answer's head; start them and bring it again";
+            return Err(Problem::unavailable("signers", detail));
+        }
+        let said = answer.refusal.as_ref().map_or_else(|| "done".to_owned(), |refusal| refusal.reason.clone());
+        let digest = answer.digest();
+        let detail = format!("{digest} ({}), to bundle {}: {said}", words(&digest).join(" "), answer.bundle);
+        self.store.commit(Move::new(now).audit(actor, "answer.taken", signer.as_str(), detail)).await?;
+        Ok(())
+    }
+
+    fn offline_signer(&self, name: &str) -> Result<SignerId, Problem> {
+        let known = self.offline_signers().find(|known| known.as_str() == name).cloned();
+        known.ok_or_else(|| Problem::not_found("signer without a network"))
     }
 
     /// Why nobody signs these payments any more; none while they can be signed.

@@ -14,6 +14,11 @@ pub use session::Session;
 
 use crate::refusal::Refused;
 
+/// Whether a bundle asks for signatures; others carry charters and steps only.
+fn moves_coins(bundle: &signer_wire::Bundle) -> bool {
+    !bundle.payments.is_empty() || !bundle.psbt.is_empty()
+}
+
 /// Refuses a bundle for another signer.
 fn check_addressee(bundle: &signer_wire::Bundle, own: &types::SignerId) -> Result<(), Refused> {
     if bundle.signer == own.as_str() {

@@ -7,7 +7,7 @@ use policy::{Charter, Counted, count_approvals};
 use signer_wire::{Bundle, Instruction as WireInstruction};
 use types::{Digest, Evidence, Instruction, Moment, OperatorId, SignerId, grouped, sentence, words};
 
-use super::{check_addressee, check_offline};
+use super::{check_addressee, check_offline, moves_coins};
 use crate::core::{Examined, Trial};
 use crate::enrol::{self, files};
 use crate::refusal::Refused;
@@ -118,6 +118,7 @@ impl Reading {
         let plain: Vec<&Instruction> = payments.iter().map(|(instruction, _)| instruction).collect();
         let wallet = plain.first().and_then(|first| first.wallet());
         let effects = match wallet {
+            None if !moves_coins(bundle) => Ok(()),
             Some(wallet) => trial.effects(wallet, &plain, &bundle.psbt).map(|effects| self.effects = Some(effects)),
             None => Err(Refused::new("wallet", "the bundle holds no payment out of a wallet")),
         };
@@ -126,6 +127,10 @@ impl Reading {
             trial.hear_time(wire, now)?;
         }
         self.go_through_steps(bundle, trial, &charter, now)?;
+        if !moves_coins(bundle) {
+            let nothing = bundle.steps.is_empty() && self.charters.is_empty();
+            return if nothing { Err(Refused::new("nothing", "the bundle holds nothing to do here")) } else { Ok(()) };
+        }
         effects?;
         let nonce = plain.first().map(|first| first.digest().to_string()).unwrap_or_default();
         trial.check_recalled(&nonce, &bundle.statements, now)?;

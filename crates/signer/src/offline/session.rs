@@ -6,6 +6,7 @@ use signer_wire::{Answer, Bundle, CARRIED_VERSION, Head, ReplyBody, RequestBody,
 use types::{Moment, WalletId, words};
 
 use super::answers::{earlier, keep};
+use super::moves_coins;
 use super::reading::{Reading, read};
 use crate::core::{Core, JOURNAL_BEHIND};
 use crate::life::Actor;
@@ -79,9 +80,7 @@ impl<'a> Session<'a> {
         if let Some(answer) = self.earlier()? {
             return Ok(answer);
         }
-        if let Some(refused) = &self.reading.refused {
-            return Err(refused.clone());
-        }
+        self.check()?;
         // A crash in here leaves what connected signers have as well: a charter, a permission that ends by itself.
         self.take_charters_and_time(clock())?;
         self.carry_out(clock())?;
@@ -95,6 +94,36 @@ impl<'a> Session<'a> {
         let closed = self.close(&opened, &by, clock());
         let signatures = signed?;
         closed?;
+        self.give(signatures)
+    }
+
+    /// Whether the bundle asks for signatures, so that keys have to be opened.
+    pub fn moves_coins(&self) -> bool {
+        moves_coins(&self.bundle)
+    }
+
+    /// Takes charters and carries out steps of a bundle that asks for no signature, after people said yes.
+    ///
+    /// # Errors
+    /// Every refusal of a connected signer.
+    pub fn carry_out_only(&mut self, clock: &dyn Fn() -> Moment) -> Result<Answer, Refused> {
+        if let Some(answer) = self.earlier()? {
+            return Ok(answer);
+        }
+        self.check()?;
+        if self.moves_coins() {
+            return Err(Refused::new("payment", "this bundle asks for signatures"));
+        }
+        self.take_charters_and_time(clock())?;
+        self.carry_out(clock())?;
+        self.give(Vec::new())
+    }
+
+    fn check(&self) -> Result<(), Refused> {
+        self.reading.refused.clone().map_or(Ok(()), Err)
+    }
+
+    fn give(&mut self, signatures: Vec<Signature>) -> Result<Answer, Refused> {
         let answer = self.answer(signatures, None)?;
         // A crash right here loses the answer, not the intent: the same bundle is signed again while the activation lasts, and
         // no other transaction for these instructions ever is.

@@ -184,9 +184,12 @@ pub fn visit(directory: &Path, bundle: &Bundle, now: Moment) -> Result<Answer, S
     let (person, slot, kek) = (super::HOLDER.parse().unwrap(), super::SLOT.parse().unwrap(), super::kek());
     let opener = Opener { person: &person, terminal: "tty1", slot: &slot, kek: &kek };
     let code = |refused: signer::refusal::Refused| refused.code.into_owned();
-    let signed = Session::begin(&mut core, directory, bundle.clone(), now)
-        .and_then(|mut session| session.sign(&opener, &|| now))
-        .map_err(code);
+    let signed =
+        Session::begin(&mut core, directory, bundle.clone(), now)
+            .and_then(|mut session| {
+                if session.moves_coins() { session.sign(&opener, &|| now) } else { session.carry_out_only(&|| now) }
+            })
+            .map_err(code);
     assert!(core.open_wallets().is_empty(), "no key stays open");
     signed
 }
