@@ -136,6 +136,9 @@ fn c46_a_round_of_real_programs_without_a_network() {
             vaults.fleet.client(position).call(RequestBody::Witness { head: answer.head.clone() }).unwrap();
         }
         answers.push(answer);
+        let board = alone(&["board", "--data", &home], "");
+        let closed = |line: &str| line.starts_with("signature:0") && line.contains("inactive");
+        assert!(text(&board.stdout).lines().any(closed), "{}{}", text(&board.stdout), text(&board.stderr));
     }
     let transaction = house.finish_cold(&refill, &answers);
     assert_eq!(transaction.compute_txid(), refill.psbt.unsigned_tx.compute_txid());

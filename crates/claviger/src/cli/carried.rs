@@ -116,7 +116,11 @@ pub fn run(client: &Client, printer: &Printer, request: CarriedRequest) -> Outco
                 println!("{}: {}", answer.signer, words(&digest).join(" "));
             }
             let body = json!({"answer": String::from_utf8_lossy(&bytes)});
-            let Some(txid) = transaction.or(asked(client, &answer)?) else {
+            let named = match transaction {
+                Some(txid) => Some(txid),
+                None => asked(client, &answer)?,
+            };
+            let Some(txid) = named else {
                 client.post(&format!("/v1/signers/{}/answers", answer.signer), &format!("answer-{digest}"), &body)?;
                 return printer.line("connected signers remember it");
             };

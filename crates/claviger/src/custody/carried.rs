@@ -3,6 +3,8 @@
 //! A bundle is noted before it is handed out: from then on only signatures, or another try, end its transaction. An answer counts
 //! once its signatures verify, and is used once most connected signers remember the head that came with it.
 
+use std::time::Instant;
+
 use bitcoin::psbt::Psbt;
 use bitcoin::secp256k1::Secp256k1;
 use chains::bitcoin::{Effects, PartialSignature, combine, inspect};
@@ -20,6 +22,8 @@ use crate::problem::Problem;
 
 /// The alarm that stands while people have to carry something.
 const ALARM: &str = "by-hand";
+/// Under this name it is noted when signers are told again of heads that they do not remember yet.
+const UNTOLD: &str = "untold";
 /// The most proposals that are looked through for steps to carry.
 const PROPOSALS_MAX: u32 = 500;
 
@@ -426,22 +430,33 @@ impl Custody {
     }
 
     /// Tells connected signers of heads that they could not be told of when the answers came.
-    async fn tell_heads(&self) -> Result<(), StepError> {
+    pub(super) async fn tell_heads(&self) -> Result<(), StepError> {
+        if self.patience().get(UNTOLD).is_some_and(|(until, _)| Instant::now() < *until) {
+            return Ok(());
+        }
+        let mut all = true;
         for row in self.store.carried_untold().await? {
             let corrupt =
                 |error: signer_wire::CarriedError| StepError::Corrupt(format!("the answer of {}: {error}", row.signer));
             let answer = Answer::from_bytes(row.answer.as_bytes()).map_err(corrupt)?;
             if matches!(self.tell_head(&answer.head), Ok(true)) {
                 let next = CarriedRow { told: true, updated: now(), ..row };
+                self.patience().remove(&next.txid);
                 self.store.commit(Move::new(next.updated).run(next.answer())).await?;
+            } else {
+                all = false;
             }
+        }
+        if all {
+            self.patience().remove(UNTOLD);
+        } else {
+            self.wait_for_signers(UNTOLD);
         }
         Ok(())
     }
 
     /// Finishes a transaction once enough answers are here, and says what it waits for until then.
     pub(super) async fn sign_by_hand(&self, row: TransactionRow) -> Result<(), StepError> {
-        self.tell_heads().await?;
         let waiting = self.waiting(row).await?;
         let told: Vec<Answer> = waiting
             .signers

@@ -17,7 +17,7 @@ use super::{Custody, FLOAT, StepError, blocking, now, transfer_id};
 impl Custody {
     /// Has every generated transaction signed.
     pub(super) async fn sign_transactions(&self) -> Result<(), StepError> {
-        let mut outcome = Ok(());
+        let mut outcome = self.tell_heads().await;
         for row in self.store.transactions_in(TransactionState::Generated).await? {
             if self.patience().get(&row.txid).is_some_and(|(until, _)| Instant::now() < *until) {
                 continue;

@@ -38,6 +38,11 @@ impl Trial {
         self.0.peers()
     }
 
+    /// The board.
+    pub fn board(&self, now: Moment) -> signer_wire::ReplyBody {
+        self.0.board(now)
+    }
+
     /// Takes the next charter.
     pub fn adopt(&mut self, charter: &str, approvals: &[Approval], now: Moment) -> Result<(), Refused> {
         self.0.adopt_next(charter, approvals, now).map(|_| ())

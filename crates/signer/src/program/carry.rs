@@ -147,11 +147,15 @@ impl Carried {
         let parts = Parts::new(self.kind, &self.bytes, PAPER_FRAGMENT_BYTES)?;
         let words = words(&self.digest);
         let digest = self.digest.to_string();
-        let read = format!("claviger-signer offline show --data DIRECTORY --ur - (kind {})", self.kind);
+        let next = if self.kind == Bundle::KIND {
+            "Then: claviger-signer offline sign --data DIRECTORY --ur FILE --out ANSWER --person YOU"
+        } else {
+            "Then: claviger answer --ur FILE"
+        };
         let instructions = [
             "Scan every code into one file, a line for each, in any order.",
-            "Compare the six words with those that the reading program shows. Destroy these pages afterwards.",
-            if self.kind == Bundle::KIND { read.as_str() } else { "claviger answer --ur FILE" },
+            next,
+            "Compare the six words above with those that the reading program shows.",
         ];
         let pages = BundlePages {
             title: &self.title,

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use signer::core::Core;
+use signer::core::{Core, Trial};
 use signer::enrol::{self, files};
 use signer::offline::{Session, read};
 use signer::server::now;
@@ -27,6 +27,8 @@ pub enum Offline {
     Sign(Sign),
     /// Write the answer to a bundle that was signed before once more.
     Answer(Again),
+    /// Show every key that this signer ever had.
+    Board(Board),
     /// Show a bundle or an answer as QR codes in this terminal, or write it to pages.
     Qr(Qr),
 }
@@ -38,6 +40,7 @@ impl Offline {
             Offline::Show(show) => show.run(),
             Offline::Sign(sign) => sign.run(),
             Offline::Answer(again) => again.run(),
+            Offline::Board(board) => board.run(),
             Offline::Qr(qr) => qr.run(),
         }
     }
@@ -163,6 +166,25 @@ impl Again {
         let mut session = Session::begin(&mut core, &self.data, bundle, now())?;
         let answer = session.earlier()?.ok_or("this bundle was not signed here; use `offline sign`")?;
         hand_out(&answer, &self.out)
+    }
+}
+
+/// `offline board`.
+#[derive(Args)]
+pub struct Board {
+    /// The signer's directory.
+    #[arg(long)]
+    data: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Board {
+    fn run(self) -> Outcome {
+        let (id, keys, _) = enrol::load(&self.data)?;
+        let trial = Trial::open(id, keys, &self.data.join(files::JOURNAL))?;
+        super::keys::show(&trial.board(now()), self.json)
     }
 }
 
