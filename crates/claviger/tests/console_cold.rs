@@ -18,7 +18,7 @@ fn people_refill_the_hot_wallet_from_a_page_that_says_what_to_carry_where() {
 
     desk.open(&olga, "/console/cold");
     desk.browser.shows(&olga, "Nothing waits to be carried.").unwrap();
-    desk.browser.shows(&olga, "cold has 1.00000000 test BTC free").unwrap();
+    desk.browser.shows(&olga, "cold holds 1.00000000 test BTC").unwrap();
     desk.browser.fill(&olga, "main input[name=amount]", "0.4").unwrap();
     desk.browser.click(&olga, "main form[action='/console/transfers'] button").unwrap();
     desk.browser.shows(&olga, "Move 0.40000000 test BTC from wallet cold to our wallet hot").unwrap();

@@ -14,7 +14,7 @@ use signer_wire::{
     Answer, Approval as WireApproval, Bundle, CARRIED_VERSION, Evidence, Head, Instruction as WireInstruction,
     NextCharter, ReplyBody, RequestBody, Statement as Remembered,
 };
-use store::{CarriedRow, Move, PaymentRow, Statement, TransactionRow, TransactionState};
+use store::{CarriedRow, Event, Move, PaymentRow, Statement, TransactionRow, TransactionState};
 use types::{Body, Instruction, Moment, SignerId, Step, WalletId, words};
 
 use super::{Custody, StepError, blocking, now};
@@ -58,6 +58,12 @@ impl Waiting {
 
 fn storage(error: impl std::fmt::Display) -> Problem {
     Problem::new(500, "storage", error.to_string())
+}
+
+/// What others are told, and pages that show what is carried.
+fn event(kind: &str, txid: &str, signer: &SignerId) -> Event {
+    let body = serde_json::json!({"signer": signer.to_string()}).to_string();
+    Event { kind: kind.to_owned(), subject: txid.to_owned(), body }
 }
 
 /// The signatures of an answer, in the form in which they are put together.
@@ -162,12 +168,13 @@ impl Custody {
         };
         let asked = TransactionRow { asked: true, updated: now, ..row.clone() };
         // Before it is handed out: a crash right here leaves a bundle that nobody has, which only means waiting for it.
-        let step = Move::new(now).run(note.ask()).run(asked.update(TransactionState::Generated)).audit(
+        let mut step = Move::new(now).run(note.ask()).run(asked.update(TransactionState::Generated)).audit(
             actor,
             "bundle.made",
             &row.txid,
             format!("for {signer}: {digest} ({})", words(&digest).join(" ")),
         );
+        step.events.push(event("transaction.bundle", &row.txid, &signer));
         self.store.commit(step).await?;
         self.patience().remove(&row.txid);
         self.wake();
@@ -354,7 +361,7 @@ impl Custody {
         };
         let digest = answer.digest();
         let said = if answer.refusal.is_some() { row.refusal.clone() } else { "signed".to_owned() };
-        let step = Move::new(now).run(row.answer()).audit(
+        let mut step = Move::new(now).run(row.answer()).audit(
             actor,
             "answer.taken",
             txid,
@@ -365,6 +372,7 @@ impl Custody {
                 answer.bundle
             ),
         );
+        step.events.push(event("transaction.answer", txid, &row.signer));
         self.store.commit(step).await?;
         self.patience().remove(txid);
         self.wake();

@@ -9,7 +9,7 @@ use ledger::{Kind, Transfer, TransferId};
 use orders::PaymentState;
 use signer_client::{CallError, SessionError, sign};
 use signer_wire::Signature;
-use store::{Move, PaymentRow, Posting, Statement, TransactionRow, TransactionState};
+use store::{Event, Move, PaymentRow, Posting, Statement, TransactionRow, TransactionState};
 use types::Amount;
 
 use super::{Custody, FLOAT, StepError, blocking, now, transfer_id};
@@ -123,6 +123,8 @@ impl Custody {
             .run(next.update(TransactionState::Generated))
             .run(Statement::clear_alarm(code, &row.txid, at))
             .audit("system", "transaction.signed", &row.txid, format!("by {}", signers.join(", ")));
+        let body = serde_json::json!({"signers": signers}).to_string();
+        step.events.push(Event { kind: "transaction.signed".to_owned(), subject: row.txid.clone(), body });
         for payment in payments.iter().filter(|payment| payment.state == PaymentState::Generated) {
             let next = PaymentRow { state: PaymentState::Signed, updated: at, ..payment.clone() };
             step = step.run(next.update(payment.state)).audit("system", "payment.signed", &payment.id, &*row.txid);
