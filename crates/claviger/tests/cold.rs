@@ -104,6 +104,62 @@ fn hot_is_refilled_from_cold_through_signers_without_a_network() {
 }
 
 #[test]
+fn crashes_at_each_step_of_carrying_lose_nothing_and_pay_once() {
+    let mut town = Town::with_coins();
+    town.fill_cold(100_000_000);
+    let id = town.transfer("refill", "cold", "hot", 40_000_000);
+    let txid = town.generated(&id);
+    town.activate_cold();
+    let block = |town: &Town, event: &str, table: &str, when: &str| {
+        town.tamper(&format!(
+            "CREATE TRIGGER blocked BEFORE {event} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'blocked by the test'); END"
+        ));
+    };
+    let crash = |town: &mut Town| {
+        town.house.service.kill();
+        town.tamper("DROP TRIGGER blocked");
+        town.house.service.restart().unwrap();
+    };
+    // The note of the bundle cannot be written: nobody gets one.
+    block(&town, "INSERT", "carried", "1");
+    let file = town.file("blocked.bundle");
+    let made = town.claviger(&["bundle", &txid, "--signer", "c1", "--out", file.to_str().unwrap()]);
+    assert!(!made.status.success() && !file.exists(), "{}", said(&made));
+    crash(&mut town);
+    assert_eq!(town.standing(&txid).unwrap()[0].1, "not-asked");
+    let first = town.trip(&txid, "c1");
+    // The answer cannot be written, when connected signers remember its head already: it is brought again.
+    block(&town, "UPDATE", "carried", "NEW.answer <> ''");
+    let brought = town.claviger(&["answer", first.to_str().unwrap()]);
+    assert!(!brought.status.success(), "{}", said(&brought));
+    crash(&mut town);
+    assert_eq!(town.standing(&txid).unwrap()[0].1, "asked");
+    assert!(town.claviger(&["answer", first.to_str().unwrap()]).status.success());
+    // Connected signers are away: the answer is kept, and used once most of them remember its head.
+    let second = town.trip(&txid, "c2");
+    for place in [0, 1] {
+        town.house.fleet.kill(place).unwrap();
+    }
+    let brought = town.claviger(&["answer", second.to_str().unwrap()]);
+    assert!(brought.status.success(), "{}", said(&brought));
+    assert_eq!(town.standing(&txid).unwrap()[1].1, "signed");
+    assert_eq!(town.state(&id).unwrap(), "generated");
+    let made = town.claviger(&["bundle", &txid, "--signer", "c3", "--out", town.file("c3.bundle").to_str().unwrap()]);
+    assert!(!made.status.success() && said(&made).contains("1 of 2 connected signers"), "{}", said(&made));
+    // And the last step is blocked, too.
+    block(&town, "UPDATE", "transactions", "NEW.state = 'signed'");
+    for place in [0, 1] {
+        town.house.fleet.restart(place).unwrap();
+    }
+    town.until_alarm("step", "blocked by the test");
+    crash(&mut town);
+    town.reaches(&id, "broadcast");
+    town.until_confirmed(&id);
+    town.assert_reconciled();
+    town.assert_books();
+}
+
+#[test]
 fn what_was_never_carried_ends_when_it_expires_and_its_coins_are_free_again() {
     let town = Town::with_coins_but(|config| config.withdrawals.lifetime_seconds = 25);
     town.fill_cold(100_000_000);
