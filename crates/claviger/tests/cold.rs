@@ -160,6 +160,44 @@ fn crashes_at_each_step_of_carrying_lose_nothing_and_pay_once() {
 }
 
 #[test]
+fn a_suspension_is_carried_by_itself_and_ends_one_key() {
+    let mut town = Town::with_coins();
+    town.fill_cold(100_000_000);
+    let nothing = town.claviger(&["bundle", "--signer", "c3", "--out", town.file("none").to_str().unwrap()]);
+    assert!(
+        !nothing.status.success() && said(&nothing).contains("nothing that c3 has to be told"),
+        "{}",
+        said(&nothing)
+    );
+    let step =
+        json!({"key-step": {"signer": "c3", "step": "suspend-key", "wallet": "cold", "reason": "its vault was open"}});
+    let agreed = town.agree("suspend", &step);
+    assert!(text(&agreed, "/outcome").contains("next bundle"), "{agreed}");
+    let (file, out) = (town.file("c3.bundle"), town.file("c3.answer"));
+    let made = town.claviger(&["--json", "bundle", "--signer", "c3", "--out", file.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", said(&made));
+    let words = text(&serde_json::from_slice(&made.stdout).unwrap(), "/words");
+    let done = town.sign_offline("c3", &file, &out, &words);
+    assert!(done.status.success(), "{}", said(&done));
+    let brought = town.claviger(&["answer", out.to_str().unwrap()]);
+    assert!(brought.status.success() && said(&brought).contains("remember it"), "{}", said(&brought));
+    // The two others go on without it.
+    let id = town.transfer("refill", "cold", "hot", 40_000_000);
+    let txid = town.generated(&id);
+    town.activate_cold();
+    let made = town.claviger(&["--json", "bundle", &txid, "--signer", "c3", "--out", town.file("3").to_str().unwrap()]);
+    let words = text(&serde_json::from_slice(&made.stdout).unwrap(), "/words");
+    let refused = town.sign_offline("c3", &town.file("3"), &town.file("3.answer"), &words);
+    assert!(said(&refused).contains("key-suspended") || said(&refused).contains("key-move"), "{}", said(&refused));
+    for name in ["c1", "c2"] {
+        let answer = town.trip(&txid, name);
+        assert!(town.claviger(&["answer", answer.to_str().unwrap()]).status.success());
+    }
+    town.until_confirmed(&id);
+    town.assert_books();
+}
+
+#[test]
 fn what_was_never_carried_ends_when_it_expires_and_its_coins_are_free_again() {
     let town = Town::with_coins_but(|config| config.withdrawals.lifetime_seconds = 25);
     town.fill_cold(100_000_000);

@@ -152,36 +152,43 @@ fn t05_a_bundle_edited_at_any_byte_is_refused_or_pays_the_same() {
     };
     let bytes = bundle.to_bytes();
     let words = types::words(&bundle.digest()).join(" ");
-    let (mut unread, mut refused, mut signed, mut same) = (0, 0, 0, 0);
-    for position in 0..bytes.len() {
+    let now = cold.fleet.now;
+    // One edit at a time; what came of it: unread, refused, signed, signed the same.
+    let attempt = |position: usize, used: &Path| {
         let mut edited = bytes.clone();
         edited[position] ^= 1 << (position % 7);
-        let Ok(edited) = Bundle::from_bytes(&edited) else {
-            unread += 1;
-            continue;
-        };
-        let reading = match read(&clean, &edited, cold.fleet.now) {
+        let Ok(edited) = Bundle::from_bytes(&edited) else { return [1, 0, 0, 0] };
+        let reading = match read(&clean, &edited, now) {
             Ok(reading) if reading.refused.is_none() => reading,
-            _ => {
-                refused += 1;
-                continue;
-            }
+            _ => return [0, 1, 0, 0],
         };
-        copy(&clean, &used);
+        copy(&clean, used);
         // Whoever compares the words does not sign it.
-        let mut awake = core(&used);
-        let session = Session::begin(&mut awake, &used, edited.clone(), cold.fleet.now).unwrap();
+        let mut awake = core(used);
+        let session = Session::begin(&mut awake, used, edited.clone(), now).unwrap();
         assert_eq!(session.confirm(&words).unwrap_err().code, "words", "byte {position}");
         drop(awake);
         // And if nobody does: the same coin pays the same to the same place, the rest less a fee within the caps comes back to us.
-        let answer = visit(&used, &edited, cold.fleet.now).unwrap();
+        let answer = visit(used, &edited, now).unwrap();
         let changed = reading.effects.unwrap();
         assert_eq!((&changed.inputs, outputs(&edited)), (&effects.inputs, outputs(&bundle)), "byte {position}");
         assert!(changed.change.is_some_and(|change| change.index <= 20), "byte {position}");
         assert!(changed.fee_sats <= 20_000, "byte {position}");
-        signed += 1;
-        same += usize::from(answer.signatures == honest.signatures);
-    }
+        [0, 0, 1, usize::from(answer.signatures == honest.signatures)]
+    };
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let sums = std::thread::scope(|scope| {
+        let work = |worker: usize| {
+            let (attempt, used) = (&attempt, room.path().join(format!("used-{worker}")));
+            let positions = (worker..bytes.len()).step_by(workers);
+            scope.spawn(move || positions.map(|position| attempt(position, &used)).collect::<Vec<_>>())
+        };
+        let running: Vec<_> = (0..workers).map(work).collect();
+        running.into_iter().flat_map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    let sum = |place: usize| sums.iter().map(|one| one[place]).sum::<usize>();
+    let (unread, refused, signed, same) = (sum(0), sum(1), sum(2), sum(3));
+    assert_eq!(unread + refused + signed, bytes.len());
     // Within what the charter leaves to whoever makes transactions are the fee and the lock time; the rest changes nothing.
     assert!(unread > 0 && refused > 0 && signed - same < 60, "{unread} {refused} {signed} {same}");
 }

@@ -262,9 +262,13 @@ fn bitcoin_core_watches_by_the_descriptors_and_yields_our_addresses() {
     let imported = client.call_wallet("watch", "importdescriptors", serde_json::json!([import])).unwrap();
     let good = |one: &serde_json::Value| one.get("success") == Some(&true.into());
     assert!(imported.as_array().is_some_and(|all| all.len() == 2 && all.iter().all(good)), "{imported}");
-    for (method, branch) in [("getnewaddress", Branch::Receive), ("getrawchangeaddress", Branch::Change)] {
+    let asked = [
+        ("getnewaddress", serde_json::json!(["", "bech32"]), Branch::Receive),
+        ("getrawchangeaddress", serde_json::json!(["bech32"]), Branch::Change),
+    ];
+    for (method, parameters, branch) in asked {
         for index in 0..3 {
-            let address = client.call_wallet("watch", method, serde_json::json!([])).unwrap();
+            let address = client.call_wallet("watch", method, parameters.clone()).unwrap();
             assert_eq!(address, desk.wallet.derive(branch, index).unwrap().address.as_str(), "{method} {index}");
         }
     }

@@ -51,7 +51,12 @@ impl Town {
         let step = json!({"key-step": {
             "signer": "all", "step": "activate", "wallet": "cold", "seconds": 3_600, "signatures": 10, "reason": "a refill",
         }});
-        let id = text(&self.olga().post("/v1/proposals", "activate-cold", &step).unwrap(), "/id");
+        self.agree("activate-cold", &step)
+    }
+
+    /// Olga proposes something, two others sign; how it stands then.
+    pub fn agree(&self, key: &str, step: &Value) -> Value {
+        let id = text(&self.olga().post("/v1/proposals", key, step).unwrap(), "/id");
         let mut last = Value::Null;
         for name in ["omar", "oona"] {
             let client = self.house.operator(name).unwrap();
