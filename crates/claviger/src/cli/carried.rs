@@ -68,11 +68,11 @@ fn items<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
 /// One row for each signer of each transaction.
 fn rows(waiting: &Value) -> Vec<Value> {
     let row = |transaction: &Value, signer: &Value| {
-        let mut row = signer.clone();
+        let mut row = signer.as_object().cloned().unwrap_or_default();
         for field in ["txid", "wallet"] {
-            row[field] = transaction.get(field).cloned().unwrap_or_default();
+            row.insert(field.to_owned(), transaction.get(field).cloned().unwrap_or_default());
         }
-        row
+        Value::Object(row)
     };
     items(waiting, "items")
         .flat_map(|transaction| items(transaction, "signers").map(move |signer| row(transaction, signer)))
@@ -88,7 +88,7 @@ pub fn run(client: &Client, printer: &Printer, request: CarriedRequest) -> Outco
             printer.list(&shown, PROGRESS)
         }
         CarriedRequest::Bundle { txid, signer, out, ur } => {
-            let mut answer = client.get(&match txid {
+            let answer = client.get(&match txid {
                 Some(txid) => format!("/v1/transactions/{txid}/bundle?signer={signer}"),
                 None => format!("/v1/signers/{signer}/bundle"),
             })?;
@@ -98,12 +98,10 @@ pub fn run(client: &Client, printer: &Printer, request: CarriedRequest) -> Outco
             let content = if ur { parts(Bundle::KIND, &bytes)? } else { bytes };
             write(&out, &content)?;
             let digest = bundle.digest();
-            answer["digest"] = digest.to_string().into();
-            answer["words"] = words(&digest).join(" ").into();
-            answer["written"] = out.display().to_string().into();
-            if let Some(fields) = answer.as_object_mut() {
-                fields.remove("bundle");
-            }
+            let answer = json!({
+                "digest": digest.to_string(), "words": words(&digest).join(" "), "written": out.display().to_string(),
+                "notes": answer.get("notes"),
+            });
             let columns = [("written to", "written"), ("six words", "words"), ("digest", "digest"), ("note", "notes")];
             printer.one(&answer, &columns)
         }

@@ -19,13 +19,13 @@ const INSTRUCTIONS_MAX: usize = 100;
 
 /// What the key must be for an examination to end well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyMust {
+pub(super) enum Openness {
     /// Open: it is about to sign.
-    BeOpen,
+    Open,
     /// Open, or such that whoever holds its sealing could open it now.
-    BeOpenable,
+    Openable,
     /// As it may be: nothing is signed.
-    BeAnything,
+    Any,
 }
 
 /// A transaction that may be signed.
@@ -70,7 +70,7 @@ fn read_psbt(text: &str) -> Result<Psbt, Refused> {
 impl Core {
     pub(super) fn prepare(&mut self, wire: &[WireInstruction], psbt: &str, now: Moment) -> Result<ReplyBody, Refused> {
         self.check_clock(now)?;
-        let examined = self.examine(wire, psbt, KeyMust::BeOpen, now)?;
+        let examined = self.examine(wire, psbt, Openness::Open, now)?;
         let event = Event::Intent {
             instructions: examined.intended,
             txid: examined.effects.txid.to_string(),
@@ -89,7 +89,7 @@ impl Core {
         &mut self,
         wire: &[WireInstruction],
         psbt: &str,
-        key: KeyMust,
+        key: Openness,
         now: Moment,
     ) -> Result<Examined, Refused> {
         if wire.is_empty() || wire.len() > INSTRUCTIONS_MAX {
@@ -101,12 +101,12 @@ impl Core {
         let instructions = wire.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let wallet_id = same_wallet(&instructions)?;
         self.check_latches(&wallet_id, instructions.iter().map(|(instruction, _)| instruction))?;
-        if key != KeyMust::BeAnything {
-            self.check_key(&wallet_id, key == KeyMust::BeOpenable, now)?;
+        if key != Openness::Any {
+            self.check_key(&wallet_id, key == Openness::Openable, now)?;
         }
         let plain: Vec<&Instruction> = instructions.iter().map(|(instruction, _)| instruction).collect();
         let (psbt, effects) = self.effects(&wallet_id, &plain, psbt)?;
-        if key != KeyMust::BeAnything {
+        if key != Openness::Any {
             self.check_left(&wallet_id, effects.inputs.len())?;
         }
         let first = effects.inputs.first().map(|input| input.outpoint);
@@ -143,7 +143,7 @@ impl Core {
     /// Whether it would be signed if its key were open, which nobody has opened yet. Writes down that a tier's wait begins.
     pub(crate) fn examine_closed(&mut self, wire: &[WireInstruction], psbt: &str, now: Moment) -> Result<(), Refused> {
         self.check_clock(now)?;
-        self.examine(wire, psbt, KeyMust::BeAnything, now).map(|_| ())
+        self.examine(wire, psbt, Openness::Any, now).map(|_| ())
     }
 
     /// What a transaction really does, if that is exactly what the instructions say.

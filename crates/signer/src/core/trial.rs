@@ -7,7 +7,7 @@ use policy::Charter;
 use signer_wire::{Approval, Instruction as WireInstruction, Statement};
 use types::{Instruction, Moment, SignerId, WalletId};
 
-use super::prepare::KeyMust;
+use super::prepare::Openness;
 use super::{Core, Examined, StartError};
 use crate::journal::Journal;
 use crate::keys::Keys;
@@ -83,7 +83,7 @@ impl Trial {
     pub fn examine(&mut self, instructions: &[WireInstruction], psbt: &str, now: Moment) -> Result<Examined, Refused> {
         self.check_time(now)?;
         self.0.check_clock(now)?;
-        self.0.examine(instructions, psbt, KeyMust::BeOpenable, now)
+        self.0.examine(instructions, psbt, Openness::Openable, now)
     }
 
     /// Whether most of the connected signers have spoken, and none remembers more than this signer does.
