@@ -25,7 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("chains", &["types"]),
     ("signer-wire", &["types"]),
     ("sealing", &["types"]),
-    ("signer", &["types", "signer-wire", "policy", "chains", "sealing", "shares", "token", "walls", "paper"]),
+    ("signer", &["types", "signer-wire", "policy", "chains", "paper", "sealing", "shares", "token", "walls"]),
     ("signer-client", &["types", "signer-wire"]),
     ("node", &["types", "chains"]),
     ("verify", &["types", "policy", "chains", "audit-log"]),
@@ -51,19 +51,19 @@ const TABLE: &[(&str, &[&str])] = &[
 /// Libraries that open files and sockets for others, run tasks or speak HTTP or SQL: none below these rooms.
 const HEAVY: &[&str] = &["tokio", "hyper", "ureq", "reqwest", "sqlx", "rusqlite", "async-std", "axum"];
 const WITHOUT_HEAVY: &[&str] = &[
-    "types",
     "audit-log",
+    "chains",
     "ledger",
     "orders",
-    "policy",
     "paper",
-    "chains",
+    "policy",
     "sealing",
     "shares",
-    "signer-wire",
     "signer",
     "signer-client",
+    "signer-wire",
     "token",
+    "types",
     "verify",
     "walls",
 ];

@@ -10,5 +10,5 @@ pub use bundle::{Answer, Bundle, CARRIED_BYTES_MAX, CARRIED_ITEMS_MAX, CARRIED_V
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, read_frame, write_frame};
 pub use message::{
     Approval, Ceremony, Customer, Evidence, Head, Instruction, KeyLine, Limit, Refusal, Reply, ReplyBody, Request,
-    RequestBody, Signature, Statement, VERSION,
+    RequestBody, Signature, SlotLine, Statement, VERSION,
 };

@@ -252,6 +252,22 @@ pub struct KeyLine {
     pub moves: u64,
 }
 
+/// One way to open a sealed file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotLine {
+    /// `seed` or `accounts`.
+    pub vault: String,
+    /// Its name.
+    pub slot: String,
+    /// `passphrase`, `shares 2 of 3`, `token LABEL` or `age`.
+    pub kind: String,
+    /// Who holds it.
+    pub holders: Vec<String>,
+    /// The sealing key that it gives.
+    pub sealing_key: String,
+}
+
 /// A ceremony that was held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -325,6 +341,10 @@ pub enum ReplyBody {
         keys: Vec<KeyLine>,
         /// The newest ceremonies, newest first.
         ceremonies: Vec<Ceremony>,
+        /// Who can open its sealed files, and with what.
+        slots: Vec<SlotLine>,
+        /// Who administers its machine, by the charter.
+        custodians: Vec<String>,
     },
     /// To everything else that was done.
     Done,

@@ -1,5 +1,5 @@
 //! The door for people at the signer's own machine: a socket in its directory, which only its owner can reach. Here keys are opened
-//! and closed while the signer runs; nothing else is done here.
+//! and closed while the signer runs, and movements of backup media are written down; nothing else is done here.
 //!
 //! A question is a frame with JSON; one that opens keys is followed by the 32 bytes of the key-encryption key, which are never text. What is trusted: that whoever can connect is the machine's owner. What that buys without a slot's key: closing.
 
@@ -17,6 +17,7 @@ use signer_wire::{FrameError, Refusal, ReplyBody, decode, encode, read_frame, wr
 use types::{OperatorId, WalletId};
 use zeroize::Zeroizing;
 
+use crate::ceremony::medium::{self, Movement};
 use crate::core::Core;
 use crate::enrol::files;
 use crate::life::Actor;
@@ -51,6 +52,23 @@ pub enum Question {
         /// Why.
         reason: String,
     },
+    /// Write down that a backup medium moved.
+    Medium {
+        /// Which.
+        medium: String,
+        /// Where it was.
+        from: String,
+        /// Where it is.
+        to: String,
+        /// The number of its seal.
+        seal: String,
+        /// Who moved it.
+        person: String,
+        /// Who was there.
+        second: String,
+        /// Where they say so.
+        terminal: String,
+    },
     /// Show the board.
     Board,
 }
@@ -61,6 +79,8 @@ pub enum Question {
 pub enum Answer {
     /// These wallets' keys are open, or were closed.
     Wallets(Vec<String>),
+    /// This stands in the journal.
+    Recorded(String),
     /// The board.
     Board(Box<ReplyBody>),
     /// It was not done.
@@ -77,8 +97,8 @@ pub enum ControlError {
     #[error("the signer broke the conversation off")]
     Frame(#[from] FrameError),
     /// It refused.
-    #[error("{0}")]
-    Refused(#[source] Refused),
+    #[error(transparent)]
+    Refused(Refused),
 }
 
 /// Binds the door. One that a killed process left is replaced; the journal's lock says that none runs.
@@ -120,6 +140,9 @@ fn converse(mut stream: UnixStream, directory: &Path, core: &Mutex<Core>) -> Res
         Question::Close { wallet, person, terminal, reason } => {
             close(core, wallet, &Actor { person, terminal, cause: reason })
         }
+        Question::Medium { medium, from, to, seal, person, second, terminal } => {
+            move_medium(core, [&medium, &from, &to, &seal], [&person, &second], &terminal)
+        }
         Question::Board => {
             let core = core.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(Answer::Board(Box::new(core.board(now()))))
@@ -156,6 +179,20 @@ fn close(core: &Mutex<Core>, wallet: Option<String>, by: &Actor) -> Result<Answe
         all.into_iter().filter(|one| wallet.as_ref().is_none_or(|name| one.as_str() == name)).collect();
     core.close_keys(&chosen, by, now())?;
     Ok(Answer::Wallets(chosen.iter().map(WalletId::to_string).collect()))
+}
+
+fn move_medium(
+    core: &Mutex<Core>,
+    [medium, from, to, seal]: [&str; 4],
+    people: [&str; 2],
+    terminal: &str,
+) -> Result<Answer, Refused> {
+    let read = |name: &str| name.parse().map_err(|_| Refused::new("person", "a person's name has no form"));
+    let people: [Result<OperatorId, Refused>; 2] = people.map(read);
+    let [person, second] = people;
+    let movement = Movement { medium, from, to, seal, person: &person?, second: &second? };
+    let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+    medium::record(&mut core, &movement, terminal, now()).map(Answer::Recorded)
 }
 
 /// Asks the signer that runs on `directory`. `kek` goes with a question that opens.

@@ -20,6 +20,11 @@ pub enum Event {
         /// Canonical bytes, as text.
         text: String,
     },
+    /// This signer was restored under a charter: it adopts none that does not come from it.
+    Base {
+        /// The charter's digest.
+        charter: String,
+    },
     /// A transaction will be signed. Written, and remembered by a peer, before any signature exists.
     Intent {
         /// What it pays for.

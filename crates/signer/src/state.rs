@@ -23,6 +23,8 @@ pub struct Pinned {
 pub struct State {
     /// The charter in force.
     pub charter: Option<Charter>,
+    /// The charter under which this signer was restored.
+    pub base: Option<Digest>,
     /// Time of the newest record.
     pub last: Option<Moment>,
     /// Instructions that were prepared.
@@ -94,6 +96,7 @@ impl State {
                 self.life.apply(&moves, &Actor { cause, ..Actor::default() }, at)?;
                 self.charter = Some(charter);
             }
+            Event::Base { charter } => self.base = Some(charter.parse().map_err(|_| Nonsense)?),
             Event::Intent { instructions, change_index, .. } => {
                 for intended in instructions {
                     self.intend(intended, at, *change_index)?;

@@ -240,6 +240,24 @@ fn a_suspended_key_never_signs_again_and_stays_on_the_board() {
     assert_eq!(before, after, "a key's records never shrink");
 }
 
+#[test]
+fn a_quorum_shortens_what_is_open_at_once_and_lengthens_it_only_with_the_holders() {
+    let mut fleet = Cores::start();
+    let start = fleet.now;
+    fleet.now = start.plus_seconds(1);
+    let shorter = fleet.house.activation("hot", 60, 5, fleet.now);
+    execute(&mut fleet, 0, &shorter).unwrap();
+    assert_eq!(hot(&mut fleet, 0), ("in-use".to_owned(), true));
+    fleet.now = start.plus_seconds(30);
+    let longer = fleet.house.activation("hot", 600, 5, fleet.now);
+    fleet.open(0).unwrap();
+    execute(&mut fleet, 0, &longer).unwrap();
+    fleet.now = start.plus_seconds(61);
+    assert_eq!(try_prepare(&mut fleet, 0, "late", 1), Err("key-inactive".to_owned()), "nobody opened it again");
+    fleet.open(0).unwrap();
+    assert_eq!(try_prepare(&mut fleet, 0, "later", 2), Ok(()));
+}
+
 /// A signer's secrets, as its holders and a thief of everything would see them together.
 fn secrets(fleet: &Fleet, position: usize) -> Vec<Vec<u8>> {
     let directory = fleet.directories[position].path();

@@ -1,6 +1,7 @@
 //! A whole round with real programs: three connected signers, three without a network in network namespaces that have none.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "in a test, failing here is the test failing"

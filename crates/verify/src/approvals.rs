@@ -10,7 +10,7 @@ use crate::instruction::show;
 use crate::report::{Report, read, read_charter, read_instruction};
 
 /// The time of this machine: grants of the charter may have ended.
-fn now() -> Result<Moment, String> {
+pub fn now() -> Result<Moment, String> {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "this machine's clock is before 1970")?;
     Ok(Moment::from_seconds(i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)))
 }
@@ -67,7 +67,8 @@ fn concerns(tier: &Tier, instruction: &Instruction) -> bool {
         && instruction.amount().is_some_and(|amount| amount <= tier.amount_max)
 }
 
-fn approval(text: &str) -> Result<Approval, String> {
+/// An approval as OPERATOR=FILE.
+pub fn approval(text: &str) -> Result<Approval, String> {
     let (operator, file) = text.split_once('=').ok_or("an approval is written OPERATOR=FILE")?;
     let operator = operator.parse().map_err(|error| format!("{operator}: {error}"))?;
     let signature = String::from_utf8(read(Path::new(file))?).map_err(|_| format!("{file} is not text"))?;

@@ -8,6 +8,7 @@ mod carried;
 mod customer;
 mod docs;
 mod health;
+mod keys;
 mod limits;
 mod operator;
 mod people;
@@ -17,6 +18,7 @@ mod signing;
 pub use answers::{BalanceAnswer, PageQuery, cursor};
 pub use auth::visitor;
 pub use carried::standing;
+pub use keys::{KeyAnswer, KeysAnswer, ask_keys};
 pub use signing::{SignerAnswer, ask_signers};
 
 use std::net::SocketAddr;

@@ -29,6 +29,13 @@ pub enum PeopleRequest {
         /// The credential's identifier.
         passkey: String,
     },
+    /// Who is signed in at the console, and who was (operators).
+    Sessions,
+    /// End a session: your own, or anybody's (approvers, administrators).
+    EndSession {
+        /// Its name, as `sessions` prints it.
+        session: String,
+    },
     /// Put something before the people (operators).
     #[command(subcommand)]
     Propose(Propose),
@@ -160,6 +167,16 @@ pub enum Policy {
     Roles,
 }
 
+const SESSION: &[Column] = &[
+    ("SESSION", "id"),
+    ("OPERATOR", "operator"),
+    ("SOURCE", "source"),
+    ("SINCE", "created"),
+    ("LAST USED", "seen"),
+    ("EXPIRES", "expires"),
+    ("ENDED", "ended"),
+    ("TERMINAL", "terminal"),
+];
 const WEBHOOK: &[Column] = &[
     ("URL", "url"),
     ("DELIVERED", "delivered"),
@@ -212,6 +229,11 @@ pub fn run(client: &Client, printer: &Printer, request: PeopleRequest) -> Outcom
                 if ended { "revoked; its sessions have ended\n" } else { "noted; one more person has to say so\n" }
                     .to_owned()
             })
+        }
+        PeopleRequest::Sessions => printer.list(&client.get("/v1/sessions")?, SESSION),
+        PeopleRequest::EndSession { session } => {
+            let answer = client.post(&format!("/v1/sessions/{session}/end"), &fresh_key(None)?, &Value::Null)?;
+            printer.one(&answer, SESSION)
         }
         PeopleRequest::Propose(what) => {
             let body = match what {

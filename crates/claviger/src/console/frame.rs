@@ -29,7 +29,7 @@ pub struct Link {
     pub count: usize,
 }
 
-const PAGES: [(&str, &str); 13] = [
+const PAGES: [(&str, &str); 14] = [
     ("/console", "Overview"),
     ("/console/withdrawals", "Withdrawals"),
     ("/console/transfers", "Transfers"),
@@ -39,6 +39,7 @@ const PAGES: [(&str, &str); 13] = [
     ("/console/wallets", "Wallets"),
     ("/console/books", "Books"),
     ("/console/signers", "Signers"),
+    ("/console/keys", "Keys"),
     ("/console/operators", "Operators"),
     ("/console/charter", "Charter"),
     ("/console/audit", "Audit log"),

@@ -2,7 +2,7 @@
 //!
 //! Proposed by one, signed by a quorum, carried to the signers as soon as enough have signed. Signers count again.
 
-use policy::{Action, Charter, Counted, Quorum, Role, changes, count_approvals, verify_succession};
+use policy::{Action, Charter, Counted, Quorum, Role, changes, count_approvals, missing, verify_succession};
 use serde::{Deserialize, Serialize};
 use signer_wire::RequestBody;
 use store::{ApprovalRow, CommitError, Event, Move, ProposalRow, Statement};
@@ -252,7 +252,7 @@ impl Custody {
         let broken = |error: String| Problem::new(500, "storage", error);
         if row.kind == "charter" {
             let next = Charter::from_bytes(row.text.as_bytes()).map_err(|error| broken(error.to_string()))?;
-            return Ok(self.charter_standing(row, &next, &approvals));
+            return Ok(self.charter_standing(row, &next, &approvals, now));
         }
         let instruction =
             Instruction::from_canonical(row.text.as_bytes()).map_err(|error| broken(error.to_string()))?;
@@ -263,7 +263,7 @@ impl Custody {
         } else if instruction.expires <= now {
             format!("it expired at {}; propose it again", instruction.expires)
         } else {
-            missing(&counted, quorum)
+            missing(&self.charter, Some(&instruction.requester()), &counted, quorum, now)
         };
         Ok(Standing {
             sentence: sentence(&instruction),
@@ -276,7 +276,7 @@ impl Custody {
         })
     }
 
-    fn charter_standing(&self, row: ProposalRow, next: &Charter, approvals: &[Approval]) -> Standing {
+    fn charter_standing(&self, row: ProposalRow, next: &Charter, approvals: &[Approval], now: Moment) -> Standing {
         let quorum = self.charter.charter_quorum;
         let mut counted = Counted::default();
         for approval in approvals {
@@ -290,7 +290,7 @@ impl Custody {
         }
         let missing = match verify_succession(&self.charter, next, approvals) {
             Ok(()) => String::new(),
-            Err(policy::SuccessionError::Quorum { .. }) => missing(&counted, quorum),
+            Err(policy::SuccessionError::Quorum { .. }) => missing(&self.charter, None, &counted, quorum, now),
             Err(other) => other.to_string(),
         };
         Standing {
@@ -555,21 +555,6 @@ impl Custody {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// What people are missing, in words.
-fn missing(counted: &Counted, quorum: Quorum) -> String {
-    if counted.meets(quorum) {
-        return String::new();
-    }
-    let people = usize::try_from(quorum.people).unwrap_or(usize::MAX).saturating_sub(counted.people.len());
-    let organisations =
-        usize::try_from(quorum.organisations).unwrap_or(usize::MAX).saturating_sub(counted.organisations.len());
-    match (people, organisations) {
-        (0, _) => format!("needs somebody of {organisations} more organisation(s)"),
-        (_, 0) => format!("needs {people} more"),
-        _ => format!("needs {people} more, of {organisations} more organisation(s)"),
     }
 }
 

@@ -114,7 +114,6 @@ impl Fleet {
         enrolments: Vec<Enrolment>,
         charter: &Charter,
         approvals: &[Approval],
-        people: &People,
     ) -> Outcome<Fleet> {
         let identity = identity()?;
         let file = |name: &str, content: &[u8]| {
@@ -160,13 +159,11 @@ impl Fleet {
             let errors: Vec<_> = errors.iter().map(|(position, error)| format!("{position}: {error}")).collect();
             return Err(format!("not every signer was admitted by its peers: {}", errors.join("; ")));
         }
-        let mut fleet = Fleet { processes, clients, directory: directory.to_owned() };
-        fleet.activate(charter, people)?;
-        Ok(fleet)
+        Ok(Fleet { processes, clients, directory: directory.to_owned() })
     }
 
     /// Two people let the hot wallet's keys be opened, and two others open them.
-    fn activate(&mut self, charter: &Charter, people: &People) -> Outcome {
+    pub fn activate(&mut self, charter: &Charter, people: &People) -> Outcome {
         let id = |text: &str| format!("{text} has no form");
         let created = crate::custody::now().whole_seconds();
         let (seconds, signatures) = ACTIVATION;
@@ -211,6 +208,15 @@ impl Fleet {
         run(&mut open).map(|_| ())
     }
 
+    /// Kim closes a signer's keys.
+    pub fn close(&self, place: usize) -> Outcome {
+        let name = SIGNERS.get(place).ok_or("no such signer")?;
+        let mut close = Command::new(program("claviger-signer")?);
+        close.arg("close").arg("--data").arg(home(&self.directory, name));
+        close.args(["--person", "kim", "--reason", "the day is over"]);
+        run(&mut close).map(|_| ())
+    }
+
     /// The shares of kim and kit, which open the keys of a signer. Each file's envelope has a set of its own; the newest is the accounts'.
     pub fn opening(&self, name: &str) -> Outcome<Vec<PathBuf>> {
         let sealed = home(&self.directory, name).join("accounts.sealed");
@@ -236,6 +242,13 @@ impl Fleet {
         let process = self.processes.get_mut(place).ok_or("no such signer")?;
         process.child.kill().map_err(|error| error.to_string())?;
         process.child.wait().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// Lets a signer hang, or go on: it keeps its connections and answers nothing.
+    pub fn hang(&self, place: usize, hangs: bool) -> Outcome {
+        let process = self.processes.get(place).ok_or("no such signer")?;
+        let signal = if hangs { "-STOP" } else { "-CONT" };
+        run(Command::new("kill").arg(signal).arg(process.child.id().to_string())).map(|_| ())
     }
 
     /// Starts a signer again, on the same data and port.

@@ -98,10 +98,13 @@ impl House {
         let origin = format!("http://localhost:{}", operator_listen.port());
         charter.relying_party = RelyingParty { id: "localhost".to_owned(), origin };
         decide(&mut charter);
-        let fleet = terminal::step("charter, signed by the approvers and adopted by every signer", || {
+        let mut fleet = terminal::step("charter, signed by the approvers and adopted by every signer", || {
             charter.check().map_err(|error| error.to_string())?;
             let approvals = people.sign_all("claviger-charter", &charter.digest())?;
-            Fleet::start(directory, enrolments, &charter, &approvals, &people)
+            Fleet::start(directory, enrolments, &charter, &approvals)
+        })?;
+        terminal::step("hot keys: two people allow it, and two others open them at each signer", || {
+            fleet.activate(&charter, &people)
         })?;
         let mut config = config(directory, &node, &fleet, &people)?;
         config.operator_listen = operator_listen;

@@ -105,7 +105,7 @@ impl Core {
         if self.state.executed.contains(&instruction.id) {
             return Err(Refused::new("executed", "this instruction was carried out before"));
         }
-        self.check_quorum(&instruction, &evidence.approvals, now)?;
+        check_quorum(self.charter()?, &instruction, &evidence.approvals, now)?;
         Ok(instruction)
     }
 
@@ -143,34 +143,6 @@ impl Core {
         }
     }
 
-    fn check_quorum(
-        &self,
-        instruction: &Instruction,
-        approvals: &[types::Approval],
-        now: Moment,
-    ) -> Result<(), Refused> {
-        let charter = self.charter()?;
-        if instruction.charter != charter.version {
-            return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
-        }
-        if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest(charter)) {
-            return Err(Refused::new("expired", "the instruction expired or lives too long"));
-        }
-        let counted = count_approvals(charter, instruction, approvals, now);
-        let quorum = charter.quorum_for(&instruction.body);
-        if counted.meets(quorum) {
-            return Ok(());
-        }
-        let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
-        let reason = format!(
-            "needs {} people of {} organisations, counted are {}{refused}",
-            quorum.people,
-            quorum.organisations,
-            counted.people.len()
-        );
-        Err(Refused::new("approvals-missing", reason))
-    }
-
     /// Takes the next charter, signed by a quorum of the one that is held.
     pub(super) fn adopt_next(
         &mut self,
@@ -188,4 +160,32 @@ impl Core {
         self.take_charter(&next, self.stamp(now))?;
         Ok(ReplyBody::Done)
     }
+}
+
+/// Refuses an instruction that no quorum of this charter stands behind now.
+pub(crate) fn check_quorum(
+    charter: &Charter,
+    instruction: &Instruction,
+    approvals: &[types::Approval],
+    now: Moment,
+) -> Result<(), Refused> {
+    if instruction.charter != charter.version {
+        return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
+    }
+    if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest(charter)) {
+        return Err(Refused::new("expired", "the instruction expired or lives too long"));
+    }
+    let counted = count_approvals(charter, instruction, approvals, now);
+    let quorum = charter.quorum_for(&instruction.body);
+    if counted.meets(quorum) {
+        return Ok(());
+    }
+    let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
+    let reason = format!(
+        "needs {} people of {} organisations, counted are {}{refused}",
+        quorum.people,
+        quorum.organisations,
+        counted.people.len()
+    );
+    Err(Refused::new("approvals-missing", reason))
 }

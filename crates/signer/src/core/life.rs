@@ -1,10 +1,10 @@
-//! The lives of keys in the core: what quorums let happen to them, windows in which they are open, and the board.
+//! The lives of keys in the core: what quorums let happen to them, and the windows in which they are open.
 //!
 //! A signature key signs only between an entry of the journal that says that it was opened and one that says that it was closed. It is
 //! opened by two powers together: a key quorum's instruction, and what opens the sealing (K3), which people hold who do not
 //! administer this machine. It closes by itself when its time or its signatures are used up, and when the process ends.
 
-use signer_wire::{KeyLine, ReplyBody};
+use signer_wire::ReplyBody;
 use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Moment, SignerId, Step, WalletId};
 
 use super::Core;
@@ -12,9 +12,6 @@ use crate::keys::Secret;
 use crate::life::{Actor, Ceremony, KeyName};
 use crate::record::{Event, KeyMove};
 use crate::refusal::Refused;
-
-/// The most ceremonies that the board shows, newest first.
-const CEREMONIES_SHOWN: usize = 50;
 
 /// A signature key that is open.
 #[derive(Clone, Debug)]
@@ -73,8 +70,11 @@ impl Core {
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
         self.concerns(&step.signer)?;
-        let by =
-            Actor { person: step.requester.to_string(), terminal: String::new(), cause: instruction.id.to_string() };
+        let by = Actor {
+            person: step.requester.to_string(),
+            terminal: "by instruction".to_owned(),
+            cause: instruction.id.to_string(),
+        };
         let moves = match (step.step, &step.wallet) {
             (Step::Activate, Some(wallet)) => return self.authorise(instruction, step, wallet, now),
             (Step::SuspendKey, Some(wallet)) => {
@@ -125,6 +125,16 @@ impl Core {
     /// The seed's name on the board.
     pub fn seed_name(&self) -> Option<KeyName> {
         self.state.life.of_kind(KeyKind::Seed).last().map(|(name, _)| name.clone())
+    }
+
+    /// Ceremonies that were held, oldest first.
+    pub fn ceremonies(&self) -> &[Ceremony] {
+        &self.state.life.ceremonies
+    }
+
+    /// Names of every key of one kind.
+    pub fn keys_of(&self, kind: KeyKind) -> impl Iterator<Item = &KeyName> {
+        self.state.life.of_kind(kind).map(|(name, _)| name)
     }
 
     /// Refuses while the seed is suspended.
@@ -263,14 +273,20 @@ impl Core {
         if moves.is_empty() { Ok(()) } else { self.move_keys(moves, by, now) }
     }
 
+    /// Until when a key is open: as long as when it was opened, or shorter when a quorum has decided anew meanwhile.
+    pub(super) fn open_until(&self, wallet: &WalletId, now: Moment) -> Option<Moment> {
+        let allowed = self.state.life.authorised.get(wallet).filter(|one| one.left > 0)?;
+        let until = self.windows.get(wallet)?.until.min(allowed.until);
+        (until > now).then_some(until)
+    }
+
     /// Closes every key whose window has ended, and finishes what an unwritable journal left open on paper.
     pub fn tick(&mut self, now: Moment) -> Result<(), Refused> {
         let ended = |wallet: &&WalletId| {
-            let open = self.windows.get(*wallet).is_some_and(|window| window.until > now);
-            let left = self.state.life.authorised.get(*wallet).is_some_and(|one| one.left > 0);
             let on_paper =
                 self.own.get(*wallet).and_then(|account| self.state.life.state(&KeyName::signature(*account)));
-            !(open && left) && (self.windows.contains_key(*wallet) || on_paper == Some(KeyState::InUse))
+            self.open_until(wallet, now).is_none()
+                && (self.windows.contains_key(*wallet) || on_paper == Some(KeyState::InUse))
         };
         let ended: Vec<WalletId> = self.own.keys().filter(ended).cloned().collect();
         if ended.is_empty() {
@@ -377,48 +393,5 @@ impl Core {
         let (step, detail, instruction) = (step.to_owned(), detail.to_owned(), instruction.to_owned());
         let event = Event::Ceremony { step, detail, moves, by: by.into(), instruction };
         self.remember(self.stamp(now), event).map(|_| ())
-    }
-
-    /// The board: every key that this signer ever had.
-    pub fn board(&self, now: Moment) -> ReplyBody {
-        let wallet_of = |name: &KeyName| {
-            let account: Option<u32> = name.name.parse().ok().filter(|_| name.kind == KeyKind::Signature);
-            self.own.iter().find(|(_, own)| Some(**own) == account).map(|(wallet, _)| wallet.clone())
-        };
-        let lines = self.state.life.keys().map(|(name, entry)| {
-            let wallet = wallet_of(name);
-            let window =
-                wallet.as_ref().and_then(|wallet| self.windows.get(wallet)).filter(|window| window.until > now);
-            let authorised = wallet.as_ref().and_then(|wallet| self.state.life.authorised.get(wallet));
-            let authorised = authorised.filter(|one| one.until > now);
-            let open = window.map_or(0, |_| now.seconds().saturating_sub(entry.since.seconds()).max(0));
-            KeyLine {
-                kind: name.kind.to_string(),
-                name: name.name.clone(),
-                state: entry.state.to_string(),
-                since: entry.since.to_string(),
-                person: entry.by.person.clone(),
-                terminal: entry.by.terminal.clone(),
-                cause: entry.by.cause.clone(),
-                wallet: wallet.map(|wallet| wallet.to_string()).unwrap_or_default(),
-                open: window.is_some(),
-                until: authorised.map(|one| one.until.to_string()).unwrap_or_default(),
-                signatures_left: authorised.map_or(0, |one| one.left),
-                active_seconds: u64::try_from(entry.active_seconds.saturating_add(open)).unwrap_or(0),
-                moves: entry.moves,
-            }
-        });
-        let ceremony = |one: &Ceremony| signer_wire::Ceremony {
-            at: one.at.to_string(),
-            step: one.step.clone(),
-            detail: one.detail.clone(),
-            person: one.by.person.clone(),
-            terminal: one.by.terminal.clone(),
-            cause: one.by.cause.clone(),
-        };
-        ReplyBody::Board {
-            keys: lines.collect(),
-            ceremonies: self.state.life.ceremonies.iter().rev().take(CEREMONIES_SHOWN).map(ceremony).collect(),
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
 
+mod board;
 mod execute;
 mod life;
 mod peers;
@@ -21,9 +22,10 @@ use crate::life::Actor;
 use crate::record::{Event, Record};
 use crate::refusal::Refused;
 use crate::state::State;
+pub(crate) use execute::check_quorum;
 pub use life::{key_move, path};
 pub use prepare::Examined;
-pub(crate) use prepare::read as read_instruction;
+pub(crate) use prepare::{read as read_instruction, read_approval};
 use release::Pending;
 pub use trial::Trial;
 
@@ -42,6 +44,9 @@ pub(crate) const ASSET: &str = "asset:";
 /// Beginning of a customer's latch.
 pub(crate) const CUSTOMER: &str = "customer:";
 
+/// Every wallet, and those with a key of this signer's with the number of its account.
+type Wallets = (BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>);
+
 /// One signer.
 pub struct Core {
     id: SignerId,
@@ -54,6 +59,8 @@ pub struct Core {
     own: BTreeMap<WalletId, u32>,
     /// Those whose key is open.
     windows: BTreeMap<WalletId, life::Window>,
+    /// Who can open the sealed files, for the board.
+    slots: Vec<signer_wire::SlotLine>,
     /// What peers must sign before this signer signs anything; none once they did.
     nonce: Option<String>,
     pending: BTreeMap<String, Pending>,
@@ -68,6 +75,9 @@ pub enum StartError {
     /// Its content.
     #[error("the journal cannot be understood")]
     Nonsense(#[from] crate::record::Nonsense),
+    /// What a re-keying left cannot be put right.
+    #[error("the sealed files cannot be put right")]
+    Vault(#[from] crate::vault::VaultError),
     /// The charter does not fit this signer.
     #[error("the charter does not fit this signer")]
     Charter(#[source] Refused),
@@ -79,8 +89,11 @@ pub enum StartError {
 impl Core {
     /// Opens the journal and rebuilds the memory. The signer then waits for its peers: see [`RequestBody::Admit`].
     pub fn open(id: SignerId, keys: Keys, journal: &Path) -> Result<Core, StartError> {
+        let directory = journal.parent().map(Path::to_owned).unwrap_or_default();
         let (journal, records) = Journal::open(journal)?;
-        Core::begin(id, keys, journal, &records)
+        let core = Core::begin(id, keys, journal, &records)?;
+        crate::vault::settle(&directory, &core.state.life)?;
+        Ok(core)
     }
 
     fn begin(id: SignerId, keys: Keys, journal: Journal, records: &[Record]) -> Result<Core, StartError> {
@@ -98,6 +111,7 @@ impl Core {
             wallets: BTreeMap::new(),
             own: BTreeMap::new(),
             windows: BTreeMap::new(),
+            slots: Vec::new(),
             nonce: Some(hex::encode(nonce)),
             pending: BTreeMap::new(),
         };
@@ -110,12 +124,23 @@ impl Core {
 
     /// Takes the first charter. Done once, by the person who sets the signer up and has compared the digest.
     pub fn adopt_first(&mut self, charter: &Charter, approvals: &[Approval], now: Moment) -> Result<(), Refused> {
+        self.adopt_chain(std::slice::from_ref(charter), approvals, now)
+    }
+
+    /// Takes the newest charter of a chain that begins with the first one: how a signer comes in that is set up or restored later. One
+    /// that was restored takes none that leaves out the charter under which it was.
+    pub fn adopt_chain(&mut self, charters: &[Charter], approvals: &[Approval], now: Moment) -> Result<(), Refused> {
         if self.state.charter.is_some() {
             return Err(Refused::new("charter-held", "a charter is held already; later ones follow it"));
         }
-        policy::verify_genesis(charter, approvals)
-            .map_err(|error| Refused::new("charter-quorum", error.to_string()))?;
-        self.take_charter(charter, now)
+        let newest = crate::ceremony::chain::verify(charters, approvals)?;
+        if let Some(base) = self.state.base
+            && !charters.iter().any(|charter| charter.digest() == base)
+        {
+            let reason = format!("the chain leaves out the charter {base}, under which this signer was restored");
+            return Err(Refused::new("charter-base", reason));
+        }
+        self.take_charter(newest, now)
     }
 
     fn take_charter(&mut self, charter: &Charter, at: Moment) -> Result<(), Refused> {
@@ -188,6 +213,11 @@ impl Core {
     /// The network whose coins it signs for.
     pub const fn network(&self) -> types::Network {
         self.keys.network()
+    }
+
+    /// What everyone may know of its accounts.
+    pub fn accounts(&self) -> &[chains::bitcoin::AccountKey] {
+        self.keys.accounts()
     }
 
     /// Who administers its machine, by the charter.
@@ -277,10 +307,7 @@ impl Core {
 
     /// Reads every wallet of a charter and finds this signer's own keys in them: a connected signer has one in every hot wallet, one
     /// without a network in every cold wallet, and neither has any in the other's.
-    fn fitting(
-        &self,
-        charter: &Charter,
-    ) -> Result<(BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>), Refused> {
+    fn fitting(&self, charter: &Charter) -> Result<Wallets, Refused> {
         let wrong = |reason: String| Refused::new("charter-unfit", reason);
         let known = charter.signer(&self.id).filter(|_| charter.network == self.keys.network());
         let known = known.filter(|own| own.journal_key == self.keys.journal().verifying_key().to_bytes());
@@ -297,6 +324,9 @@ impl Core {
         for wallet in &charter.wallets {
             let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network)
                 .map_err(|error| wrong(format!("wallet {}: {error}", wallet.id)))?;
+            if let Some(reason) = self.shared_seed(&descriptor) {
+                return Err(Refused::new("seed-shared", format!("wallet {}: {reason}", wallet.id)));
+            }
             let cold = wallet.class == WalletClass::Cold;
             let alike = charter.signers.iter().filter(|signer| signer.offline == cold).count();
             if descriptor.keys().len() != alike {
@@ -321,6 +351,20 @@ impl Core {
             wallets.insert(wallet.id.clone(), descriptor);
         }
         Ok((wallets, own))
+    }
+
+    /// Whether a key that is not this signer's own comes from its seed: one theft would then take two signers' keys.
+    fn shared_seed(&self, descriptor: &WalletDescriptor) -> Option<String> {
+        let own = self.keys.accounts();
+        let fingerprint = own.first()?.fingerprint;
+        let ours = |key: &chains::bitcoin::AccountKey| self.keys.account_of(key).is_some();
+        let alike = |key: &chains::bitcoin::AccountKey| {
+            key.fingerprint == fingerprint || own.iter().any(|account| account.xpub == key.xpub)
+        };
+        let stray = descriptor.keys().iter().find(|key| !ours(key) && alike(key));
+        let twice = descriptor.keys().iter().filter(|key| ours(key)).nth(1);
+        let key = stray.or(twice)?;
+        Some(format!("the key {} comes from this signer's own seed {fingerprint}, under another signer", key.xpub))
     }
 
     fn exposure(&self, now: Moment) -> Result<ReplyBody, Refused> {

@@ -57,7 +57,7 @@ pub(crate) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Re
 }
 
 /// Reads an approval from the wire.
-pub(super) fn read_approval(wire: &signer_wire::Approval) -> Result<Approval, Refused> {
+pub(crate) fn read_approval(wire: &signer_wire::Approval) -> Result<Approval, Refused> {
     let operator = wire.operator.parse().map_err(|_| Refused::new("approval", "an approval names no operator"))?;
     Ok(Approval { operator, signature: wire.signature.clone() })
 }

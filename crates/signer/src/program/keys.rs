@@ -99,10 +99,14 @@ pub fn show(board: &ReplyBody, json: bool) -> Outcome {
         println!("{}", serde_json::to_string_pretty(board)?);
         return Ok(());
     }
-    let ReplyBody::Board { keys, ceremonies } = board else { return Err("no board".into()) };
+    let ReplyBody::Board { keys, ceremonies, slots, custodians } = board else { return Err("no board".into()) };
     for key in keys {
         println!("{}", line(key));
     }
+    for slot in slots {
+        println!("{:<9} {:<20} {:<16} {}", slot.vault, slot.slot, slot.kind, slot.holders.join(", "));
+    }
+    println!("custodians: {}", custodians.join(", "));
     for held in ceremonies {
         println!("{}  {:<14} {} ({}, {})", held.at, held.step, held.detail, held.person, held.terminal);
     }

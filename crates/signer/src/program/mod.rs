@@ -1,11 +1,20 @@
 //! The command line: what people do at a signer's machine.
 
+mod backup;
 mod carry;
+mod derive_account;
+mod entropy;
 mod keys;
+mod medium;
 mod offline;
 mod opening;
 mod people;
+mod rehearse;
+mod reseal;
+mod restore;
 mod setup;
+mod step;
+mod transcript;
 
 use std::error::Error;
 
@@ -39,6 +48,25 @@ enum Command {
     /// At a signer without a network: read bundles, sign them, and hand answers out.
     #[command(subcommand)]
     Offline(offline::Offline),
+    /// Write the seed to shares, one for each holder. The signer does not run meanwhile; so for the ceremonies below.
+    Backup(backup::Backup),
+    /// Try shares of a backup, and learn nothing but whether they are good.
+    Rehearse(rehearse::Rehearse),
+    /// Seal seed and keys anew, for other holders; addresses stay.
+    Reseal(reseal::Reseal),
+    /// Make a new signer from the shares of one that is lost.
+    Restore(restore::Restore),
+    /// Derive the key of a further account.
+    DeriveAccount(derive_account::DeriveAccount),
+    /// Commit to a public contribution to everybody's seeds, and reveal it.
+    #[command(subcommand)]
+    Entropy(entropy::Entropy),
+    /// The transcript of a generation: put it together, sign it, verify it.
+    #[command(subcommand)]
+    Transcript(transcript::Transcript),
+    /// Write down how backup media move.
+    #[command(subcommand)]
+    Medium(medium::Medium),
 }
 
 /// Does what the command line says.
@@ -51,5 +79,13 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Close(close) => close.run(),
         Command::Board(board) => board.run(),
         Command::Offline(offline) => offline.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Rehearse(rehearse) => rehearse.run(),
+        Command::Reseal(reseal) => reseal.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::DeriveAccount(derive) => derive.run(),
+        Command::Entropy(entropy) => entropy.run(),
+        Command::Transcript(transcript) => transcript.run(),
+        Command::Medium(medium) => medium.run(),
     }
 }

@@ -45,7 +45,7 @@ impl Opening {
                 let passphrase = passphrase(self.passphrase_file.as_deref(), slot.name(), false)?;
                 envelope.passphrase_kek(slot.name(), &passphrase)?
             }
-            SlotKind::Shares { .. } => from_shares(&self.shares)?,
+            SlotKind::Shares { set, .. } => from_shares(&self.shares, set)?,
             SlotKind::Age { ciphertext, .. } => {
                 let identity = self.identity.as_deref().ok_or("name the identity for age: --identity FILE")?;
                 Age::default().decrypt(identity, ciphertext)?
@@ -55,6 +55,13 @@ impl Opening {
             }
         };
         Ok((slot.name().clone(), kek))
+    }
+
+    /// The same person's other means: another slot and passphrase, the same shares and identity.
+    pub fn for_seed(&self, slot: Option<SlotName>, passphrase_file: Option<PathBuf>) -> Opening {
+        let slot = slot.or_else(|| self.slot.clone());
+        let passphrase_file = passphrase_file.or_else(|| self.passphrase_file.clone());
+        Opening { slot, passphrase_file, shares: self.shares.clone(), identity: self.identity.clone() }
     }
 
     fn chosen<'a>(&self, envelope: &'a Envelope) -> Outcome<&'a Slot> {
@@ -78,7 +85,11 @@ fn passphrase(file: Option<&Path>, name: &SlotName, new: bool) -> Outcome<Zeroiz
         let text = Zeroizing::new(fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?);
         return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
     }
-    let ask = |what: &str| rpassword::prompt_password(format!("{what} for \"{name}\": ")).map(Zeroizing::new);
+    let ask = |what: &str| {
+        rpassword::prompt_password(format!("{what} for \"{name}\": "))
+            .map(Zeroizing::new)
+            .map_err(|error| format!("there is no terminal to ask for the passphrase of \"{name}\": {error}"))
+    };
     let first = ask(if new { "New passphrase" } else { "Passphrase" })?;
     if new && *ask("The same again")? != *first {
         return Err("the two passphrases differ; nothing was done".into());
@@ -86,15 +97,21 @@ fn passphrase(file: Option<&Path>, name: &SlotName, new: bool) -> Outcome<Zeroiz
     Ok(first)
 }
 
-/// Reads shares and puts the secret of 32 bytes together that they were made of.
-pub fn from_shares(files: &[PathBuf]) -> Outcome<Kek> {
-    let bytes = combine(&read_shares(files)?, b"")?;
+/// Reads shares and puts the secret of 32 bytes together that those of one set were made of. Shares of another set may be among
+/// them: they open another file.
+fn from_shares(files: &[PathBuf], set: &str) -> Outcome<Kek> {
+    let mut shares = read_shares(files)?;
+    shares.retain(|share| share.identifier().to_string() == set);
+    if shares.is_empty() {
+        return Err(format!("none of these shares is of the set {set}, which opens this").into());
+    }
+    let bytes = combine(&shares, b"")?;
     let bytes: &[u8; KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| "the shares are not those of a key")?;
     Ok(Kek::from_bytes(bytes))
 }
 
 /// Reads the words of shares, one in each file.
-pub fn read_shares(files: &[PathBuf]) -> Outcome<Vec<Share>> {
+fn read_shares(files: &[PathBuf]) -> Outcome<Vec<Share>> {
     if files.is_empty() {
         return Err("name the files with the words of the shares: --share FILE, once for each".into());
     }

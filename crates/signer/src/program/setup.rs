@@ -3,23 +3,25 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::Args;
-use policy::Charter;
+use signer::ceremony::dice::Dice;
+use signer::ceremony::entropy::Part;
+use signer::ceremony::generate::{self, Others};
 use signer::core::Core;
-use signer::enrol::{self, Birth, files};
-use signer::seed::{SEED_BYTES, Seed};
-use signer::vault::Vault;
+use signer::enrol::{self, Birth, EnrolError, Enrolment, Origin, files};
+use signer::vault::{Vault, random, slot_lines};
 use signer::{control, keys, server};
 use types::{Network, SignerId};
 use walls::{LandlockRule, MemoryRule, Walls};
 use zeroize::Zeroizing;
 
 use super::Outcome;
+use super::entropy::Table;
 use super::opening::slots;
-use super::people::{Person, approvals};
+use super::people::{Person, approvals, charters};
 
 /// `init`.
 #[derive(Args)]
@@ -27,6 +29,12 @@ pub struct Init {
     /// An empty or new directory.
     #[arg(long)]
     data: PathBuf,
+    /// The directory with every party's commitment and reveal, see `entropy`; without it, no other party takes part.
+    #[arg(long, value_name = "DIRECTORY")]
+    entropy: Option<PathBuf>,
+    /// A file with at least 99 rolls of a die, as digits; `-` asks for them. They are mixed with the system's randomness.
+    #[arg(long, value_name = "FILE")]
+    dice: Option<PathBuf>,
     /// Name of the signer.
     #[arg(long)]
     id: SignerId,
@@ -50,27 +58,62 @@ pub struct Init {
 impl Init {
     /// Makes the signer.
     pub fn run(self) -> Outcome {
-        let account_slots = slots(&self.seal)?;
-        let seed_slots = if self.seal_seed.is_empty() { slots(&self.seal)? } else { slots(&self.seal_seed)? };
-        let mut bytes = Zeroizing::new([0; SEED_BYTES]);
-        getrandom::fill(bytes.as_mut()).map_err(|_| "the system gives no randomness")?;
-        let enrolment = enrol::create(
-            &self.data,
-            Birth {
-                id: self.id,
-                network: self.network,
-                accounts: self.accounts,
-                seed: Seed::from_bytes(bytes.as_slice(), self.network)?,
-                seed_slots,
-                account_slots,
-                by: self.person.actor("set up"),
-                now: server::now(),
-                ceremony: None,
-            },
-        )?;
+        let table = self.entropy.as_deref().map(Table::read).transpose()?;
+        let others = table.as_ref().map(Table::open).transpose()?.unwrap_or_default();
+        let ceremony = table.as_ref().map_or("alone", Table::ceremony).to_owned();
+        let data = self.data.clone();
+        let part = Part { ceremony, network: self.network, signer: self.id.clone() };
+        let enrolment = match table.as_ref().map(|_| generate::before(&data, &part, &others)).transpose()?.flatten() {
+            Some(before) => before,
+            None => self.make(&part, &others)?,
+        };
+        if let Some(table) = &table {
+            // A crash before this leaves a whole signer that nobody heard of: the same command publishes it.
+            table.publish(&data, &part.signer)?;
+        }
         println!("{}", serde_json::to_string_pretty(&enrolment)?);
         Ok(())
     }
+
+    fn make(self, part: &Part, others: &Others) -> Outcome<Enrolment> {
+        if fs::read_dir(&self.data).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(EnrolError::Taken(self.data).into());
+        }
+        let dice = self.dice.as_deref().map(dice).transpose()?;
+        let (person, terminal) = (self.person.person.to_string(), self.person.terminal());
+        let (seed, report) = generate::seed(part, others, dice.as_ref(), &mut random, &person, &terminal)?;
+        drop(dice);
+        let account_slots = slots(&self.seal)?;
+        let seed_slots = if self.seal_seed.is_empty() { slots(&self.seal)? } else { slots(&self.seal_seed)? };
+        let birth = Birth {
+            id: self.id,
+            network: self.network,
+            accounts: self.accounts,
+            seed,
+            seed_slots,
+            account_slots,
+            by: self.person.actor(&part.ceremony),
+            now: server::now(),
+            ceremony: Some(Origin {
+                step: generate::STEP.to_owned(),
+                detail: report.detail(),
+                instruction: String::new(),
+                base: None,
+                public: vec![(generate::REPORT, serde_json::to_vec(&report)?)],
+            }),
+        };
+        Ok(enrol::create(&self.data, birth)?)
+    }
+}
+
+/// Reads rolls of dice.
+fn dice(file: &Path) -> Outcome<Dice> {
+    let text = if file == Path::new("-") {
+        rpassword::prompt_password("Rolls of the die, 99 or more: ").map(Zeroizing::new)?
+    } else {
+        Zeroizing::new(fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?)
+    };
+    Ok(Dice::read(&text)?)
 }
 
 /// `adopt`.
@@ -79,10 +122,10 @@ pub struct Adopt {
     /// The signer's directory.
     #[arg(long)]
     data: PathBuf,
-    /// The charter's canonical bytes.
-    #[arg(long)]
-    charter: PathBuf,
-    /// A signature over its digest, as OPERATOR=FILE; once for each operator who signed.
+    /// The charter's canonical bytes. For a signer that comes later: every charter from the first one on, in order.
+    #[arg(long = "charter", value_name = "FILE", required = true)]
+    charters: Vec<PathBuf>,
+    /// A signature over a charter's digest, as OPERATOR=FILE; once for each operator who signed, those of all versions together.
     #[arg(long = "approval", value_name = "OPERATOR=FILE")]
     approvals: Vec<String>,
     /// The online system's certificate (PEM). A signer without a network has none.
@@ -94,7 +137,8 @@ impl Adopt {
     /// Takes the charter.
     pub fn run(self) -> Outcome {
         let (id, keys, _) = enrol::load(&self.data)?;
-        let charter = Charter::from_bytes(&fs::read(&self.charter)?)?;
+        let charters = charters(&self.charters)?;
+        let charter = charters.last().ok_or("name the charter: --charter FILE")?;
         let approvals = approvals(&self.approvals)?;
         let offline = charter.signer(&id).is_some_and(|own| own.offline);
         let certificate = match (&self.client_certificate, offline) {
@@ -104,7 +148,7 @@ impl Adopt {
             (None, false) => return Err("name the online system's certificate: --client-certificate FILE".into()),
         };
         let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
-        core.adopt_first(&charter, &approvals, server::now())?;
+        core.adopt_chain(&charters, &approvals, server::now())?;
         for vault in [Vault::Seed, Vault::Accounts] {
             core.check_holders(&vault.read(&self.data)?)?;
         }
@@ -155,7 +199,8 @@ impl Run {
     /// Listens for ever.
     pub fn run(self) -> Outcome {
         let (id, keys, enrolment) = enrol::load(&self.data)?;
-        let core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        core.show_slots(slot_lines(&self.data)?);
         if core.offline() {
             return Err("this signer has no network by its charter: use `claviger-signer offline`".into());
         }

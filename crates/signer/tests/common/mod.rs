@@ -10,6 +10,7 @@
 
 pub mod cold;
 pub mod cores;
+pub mod desk;
 pub mod processes;
 
 use std::path::{Path, PathBuf};

@@ -176,7 +176,12 @@ impl Fleet {
 
     /// The files with the shares that open a signer's account keys.
     pub fn shares(&self, position: usize) -> Vec<std::path::PathBuf> {
-        let envelope = Vault::Accounts.read(self.directories[position].path()).unwrap();
+        self.shares_of(position, Vault::Accounts)
+    }
+
+    /// The files with the shares that open one of a signer's sealed files.
+    pub fn shares_of(&self, position: usize, vault: Vault) -> Vec<std::path::PathBuf> {
+        let envelope = vault.read(self.directories[position].path()).unwrap();
         let slot = envelope.slot(&"desk".parse().unwrap()).unwrap();
         let sealing::SlotKind::Shares { set, .. } = slot.kind() else { panic!("another kind of slot") };
         let directory = self.secrets.path().join(format!("s{}", position + 1));
