@@ -57,6 +57,15 @@ fn people_refill_the_hot_wallet_from_a_page_that_says_what_to_carry_where() {
     desk.browser.until(&olga, "typeof window.fetched === 'string'").unwrap();
     assert_eq!(desk.browser.eval(&olga, "window.fetched").unwrap(), text(&made, "/bundle").as_str());
 
+    if let Some(directory) = std::env::var_os("CLAVIGER_PICTURES").map(std::path::PathBuf::from) {
+        for (name, page) in [("codes", format!("/console/cold/{txid}/c1/codes")), ("cold", "/console/cold".to_owned())]
+        {
+            desk.open(&olga, &page);
+            let picture = desk.browser.picture(&olga, 1280, 900, false).unwrap();
+            fs::write(directory.join(format!("{name}.png")), picture).unwrap();
+        }
+    }
+
     // One trip for each signer; the page says how far they are.
     for (name, then) in [("c1", "1 of 2 signatures are here"), ("c2", "Nothing waits to be carried.")] {
         let answer = fs::read_to_string(desk.town.trip(&txid, name)).unwrap();
@@ -72,6 +81,8 @@ fn people_refill_the_hot_wallet_from_a_page_that_says_what_to_carry_where() {
         desk.browser.shows(&olga, then).unwrap();
     }
     desk.town.until_confirmed(&id);
-    assert_eq!(desk.browser.complaints(&olga).unwrap(), Vec::<String>::new());
+    // Of the two halves of answers that were refused, and of nothing else.
+    let complaints = desk.browser.complaints(&olga).unwrap();
+    assert!(complaints.len() == 2 && complaints.iter().all(|one| one.contains("422")), "{complaints:?}");
     desk.town.assert_reconciled();
 }
