@@ -60,6 +60,12 @@ pub struct Entry {
 pub struct Authorised {
     /// By which instruction.
     pub instruction: InstructionId,
+    /// When that instruction was made: an older one that comes late changes nothing.
+    pub created: Moment,
+    /// When the signer heard of it.
+    pub at: Moment,
+    /// Of which account's key it speaks, whatever wallet has that name later.
+    pub account: u32,
     /// From when on it ends.
     pub until: Moment,
     /// Signatures that are left.

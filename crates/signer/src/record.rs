@@ -58,6 +58,10 @@ pub enum Event {
         until: i64,
         /// How many signatures.
         signatures: u64,
+        /// The account whose key it is.
+        account: u32,
+        /// When the instruction was made, in microseconds since 1970.
+        created: i64,
         /// The instruction's identifier.
         instruction: String,
     },

@@ -151,6 +151,23 @@ pub fn slot_lines(directory: &Path) -> Result<Vec<SlotLine>, VaultError> {
     Ok(lines)
 }
 
+/// Refuses a sealing that a custodian of the machine holds, and a charter that does not say who its custodians are.
+pub fn check_apart(custodians: &[OperatorId], envelope: &Envelope) -> Result<(), Refused> {
+    if custodians.is_empty() {
+        let reason = "the charter does not say who administers this machine; name its custodians";
+        return Err(Refused::new("k3-holder", reason));
+    }
+    match envelope.holders().into_iter().find(|holder| custodians.contains(holder)) {
+        Some(both) => {
+            let reason = format!(
+                "{both} administers this machine and holds what opens its keys; seal them anew for other holders, or name another custodian"
+            );
+            Err(Refused::new("k3-holder", reason))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Everything that a seed gives its signer, sealed.
 pub struct Sealed {
     /// The seed's file.
@@ -249,16 +266,8 @@ impl Core {
 
     /// Refuses a sealing that a custodian of this machine holds: who has the sealed keys must not have what opens them.
     pub fn check_holders(&self, envelope: &Envelope) -> Result<(), Refused> {
-        let custodians = self.custodians();
-        match envelope.holders().into_iter().find(|holder| custodians.contains(holder)) {
-            Some(both) => {
-                let reason = format!(
-                    "{both} administers this machine and holds what opens its keys; seal them anew for other holders, or name another custodian"
-                );
-                Err(Refused::new("k3-holder", reason))
-            }
-            None => Ok(()),
-        }
+        // Before there is a charter nobody is named, and no key can be opened.
+        if self.charter_version() == 0 { Ok(()) } else { check_apart(self.custodians(), envelope) }
     }
 
     /// Opens every key that a quorum lets be opened, from the sealed file in `directory`.

@@ -258,6 +258,99 @@ fn a_quorum_shortens_what_is_open_at_once_and_lengthens_it_only_with_the_holders
     assert_eq!(try_prepare(&mut fleet, 0, "later", 2), Ok(()));
 }
 
+#[test]
+fn t02_activations_and_unfreezings_that_were_kept_back_buy_nothing() {
+    let mut fleet = Cores::start();
+    let start = fleet.now;
+    // Kept back: an activation with a long window, approved before people decided on a short one.
+    let kept = fleet.house.activation("hot", 90_000, 5_000, start.plus_seconds(1));
+    fleet.now = start.plus_seconds(2);
+    let short = fleet.house.activation("hot", 60, 1, fleet.now);
+    execute(&mut fleet, 0, &short).unwrap();
+    assert_eq!(execute(&mut fleet, 0, &kept), Err("activation-older".to_owned()));
+    // A newer one without the holders: neither time nor signatures grow.
+    fleet.now = start.plus_seconds(3);
+    let generous = fleet.house.activation("hot", 90_000, 5_000, fleet.now);
+    execute(&mut fleet, 0, &generous).unwrap();
+    let key = board(&mut fleet, 0).into_iter().find(|key| key.wallet == "hot").unwrap();
+    assert_eq!((key.open, key.signatures_left), (true, 1));
+    fleet.now = start.plus_seconds(63);
+    assert_eq!(try_prepare(&mut fleet, 0, "late", 1), Err("key-inactive".to_owned()));
+    // Made in the future.
+    let ahead = fleet.house.activation("hot", 60, 1, fleet.now.plus_seconds(301));
+    assert_eq!(execute(&mut fleet, 0, &ahead), Err("created-in-future".to_owned()));
+
+    // An unfreezing of a drill, kept back until everything is frozen in earnest.
+    let freeze = |reason: &str| RequestBody::Freeze { latch: "all".to_owned(), reason: reason.to_owned() };
+    code(fleet.ask(0, freeze("a drill"))).unwrap();
+    let unfreeze = fleet.house.unfreeze("all", "all", fleet.now.plus_seconds(1));
+    fleet.now = fleet.now.plus_seconds(1);
+    execute(&mut fleet, 0, &unfreeze).unwrap();
+    fleet.now = fleet.now.plus_seconds(5);
+    code(fleet.ask(1, freeze("thieves"))).unwrap();
+    assert_eq!(execute(&mut fleet, 1, &unfreeze), Err("latch-later".to_owned()));
+    let again = fleet.house.unfreeze("all", "all", fleet.now);
+    execute(&mut fleet, 1, &again).unwrap();
+}
+
+#[test]
+fn t02_an_activation_speaks_of_one_key_under_the_bounds_in_force() {
+    let mut fleet = Cores::start();
+    let (digest, mut next) = (fleet.house.charter.digest(), fleet.house.charter.clone());
+    (next.version, next.previous) = (2, Some(digest));
+    next.activation = policy::ActivationCaps { seconds_max: 60, signatures_max: 3 };
+    let accounts: Vec<_> = fleet.enrolments.iter().map(|one| one.accounts[1].clone()).collect();
+    for other_keys in [false, true] {
+        if other_keys {
+            next.previous = Some(fleet.house.charter.digest());
+            next.version = 3;
+            next.wallets[0].descriptor = format!("wsh(sortedmulti(2,{}))", accounts.join(","));
+        }
+        let digest = next.digest();
+        let sign = |name: &str| {
+            let one = fleet.house.ssh(name, name, "claviger-charter", &digest);
+            signer_wire::Approval { operator: name.to_owned(), signature: one.signature }
+        };
+        let approvals = vec![sign("olga"), sign("omar")];
+        let charter = String::from_utf8(next.to_bytes()).unwrap();
+        code(fleet.ask(0, RequestBody::Adopt { charter, approvals })).unwrap();
+        fleet.house.charter = next.clone();
+        let key = board(&mut fleet, 0).into_iter().find(|key| key.wallet == "hot").unwrap();
+        if other_keys {
+            assert_eq!((key.name.as_str(), key.open, key.until.as_str()), ("1", false, ""));
+            assert_eq!(fleet.open(0), Err("not-authorised".to_owned()), "it was about another key");
+        } else {
+            assert_eq!(
+                (key.name.as_str(), key.signatures_left),
+                ("0", 3),
+                "the new charter bounds what was allowed before"
+            );
+        }
+    }
+}
+
+#[test]
+fn t05_a_clock_that_leaves_the_time_that_passed_closes_every_key() {
+    let mut fleet = Cores::start();
+    let now = fleet.now;
+    let core = fleet.cores[0].as_mut().unwrap();
+    core.clock_drifted(-400, now).unwrap();
+    core.clock_drifted(-400, now).unwrap();
+    assert!(core.open_wallets().is_empty());
+    assert_eq!(hot(&mut fleet, 0), ("inactive".to_owned(), false));
+    assert_eq!(try_prepare(&mut fleet, 0, "k", 1), Err("frozen".to_owned()));
+}
+
+#[test]
+fn t05_strangers_do_not_keep_a_signer_from_being_frozen() {
+    let fleet = Fleet::start();
+    let address = fleet.processes[0].address;
+    let idle: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let freeze = RequestBody::Freeze { latch: "all".to_owned(), reason: "thieves".to_owned() };
+    assert!(matches!(fleet.client(0).call(freeze), Ok(ReplyBody::Done)));
+    drop(idle);
+}
+
 /// A signer's secrets, as its holders and a thief of everything would see them together.
 fn secrets(fleet: &Fleet, position: usize) -> Vec<Vec<u8>> {
     let directory = fleet.directories[position].path();

@@ -61,6 +61,16 @@ pub struct Walls {
     pub landlock: LandlockRule,
 }
 
+/// For a program that handles secrets for a moment and still has to do everything else: no core dumps, and no reader of the same user.
+/// Memory is locked as far as the system lets it be; the answer says whether.
+///
+/// # Errors
+/// [`WallError`] when core dumps cannot be forbidden.
+pub fn guard_memory() -> Result<Memory, WallError> {
+    process::no_core_dumps()?;
+    Ok(process::lock_memory().unwrap_or(Memory::MaySwap))
+}
+
 impl Walls {
     /// Raises the walls around this process, in this order: no core dumps and no reader of the same user; memory locked; no new
     /// privileges; files and network by Landlock; system calls by seccomp. Then tries them.

@@ -24,8 +24,7 @@ impl Core {
         let lines = self.state.life.keys().map(|(name, entry)| {
             let wallet = wallet_of(name);
             let window = wallet.as_ref().and_then(|wallet| self.open_until(wallet, now));
-            let authorised = wallet.as_ref().and_then(|wallet| self.state.life.authorised.get(wallet));
-            let authorised = authorised.filter(|one| one.until > now);
+            let allowed = window.or_else(|| wallet.as_ref().and_then(|wallet| self.allowed(wallet, now)));
             let open = window.map_or(0, |_| now.seconds().saturating_sub(entry.since.seconds()).max(0));
             KeyLine {
                 kind: name.kind.to_string(),
@@ -37,8 +36,8 @@ impl Core {
                 cause: entry.by.cause.clone(),
                 wallet: wallet.map(|wallet| wallet.to_string()).unwrap_or_default(),
                 open: window.is_some(),
-                until: window.or(authorised.map(|one| one.until)).map(|until| until.to_string()).unwrap_or_default(),
-                signatures_left: authorised.map_or(0, |one| one.left),
+                until: allowed.map(|(until, _)| until.to_string()).unwrap_or_default(),
+                signatures_left: allowed.map_or(0, |(_, left)| left),
                 active_seconds: u64::try_from(entry.active_seconds.saturating_add(open)).unwrap_or(0),
                 moves: entry.moves,
             }

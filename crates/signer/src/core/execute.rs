@@ -11,6 +11,8 @@ use super::{ALL, ASSET, AWAITING_PEERS, CLOCK, CUSTOMER, Core, WALLET};
 use crate::record::Event;
 use crate::refusal::Refused;
 
+/// How far ahead of this signer's clock an instruction may say to be made, in seconds.
+const FUTURE_SECONDS_MAX: i64 = 300;
 /// Longest reason of a freeze, in bytes.
 const REASON_BYTES_MAX: usize = 512;
 
@@ -50,6 +52,15 @@ impl Core {
             Body::Unfreeze(freeze) => {
                 if freeze.signer != self.id && freeze.signer.as_str() != types::EVERY_SIGNER {
                     return Err(Refused::new("signer", "the instruction is for another signer"));
+                }
+                // An instruction that was made before the latch closed speaks of another freeze, whoever kept it back.
+                let since = self.state.latches.get(&freeze.latch).map(|(_, since)| since.whole_seconds());
+                if since.is_some_and(|since| instruction.created < since) {
+                    let reason = format!(
+                        "the latch \"{}\" closed after this instruction was made; propose another",
+                        freeze.latch
+                    );
+                    return Err(Refused::new("latch-later", reason));
                 }
                 let closed = self.latches().contains(&freeze.latch);
                 if !closed {
@@ -171,6 +182,10 @@ pub(crate) fn check_quorum(
 ) -> Result<(), Refused> {
     if instruction.charter != charter.version {
         return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
+    }
+    if instruction.created > now.plus_seconds(FUTURE_SECONDS_MAX) {
+        let reason = format!("it says to be made at {}, which is still to come", instruction.created);
+        return Err(Refused::for_now("created-in-future", reason));
     }
     if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest(charter)) {
         return Err(Refused::new("expired", "the instruction expired or lives too long"));

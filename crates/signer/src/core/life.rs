@@ -9,7 +9,7 @@ use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep
 
 use super::Core;
 use crate::keys::Secret;
-use crate::life::{Actor, Ceremony, KeyName};
+use crate::life::{Actor, KeyName};
 use crate::record::{Event, KeyMove};
 use crate::refusal::Refused;
 
@@ -17,7 +17,17 @@ use crate::refusal::Refused;
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     /// From when on it is closed.
-    pub(super) until: Moment,
+    until: Moment,
+    /// Signatures that are left of what was allowed when people opened it.
+    left: u64,
+}
+
+impl Window {
+    /// A quorum decides anew while the key is open: less holds at once, more when the holders open it again.
+    fn narrow(&mut self, until: Moment, left: u64) {
+        self.until = self.until.min(until);
+        self.left = self.left.min(left);
+    }
 }
 
 /// One move of a key.
@@ -128,7 +138,7 @@ impl Core {
     }
 
     /// Ceremonies that were held, oldest first.
-    pub fn ceremonies(&self) -> &[Ceremony] {
+    pub fn ceremonies(&self) -> &[crate::life::Ceremony] {
         &self.state.life.ceremonies
     }
 
@@ -155,7 +165,13 @@ impl Core {
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
         let Some(key) = self.signature_key(&step.signer, wallet)? else { return Ok(ReplyBody::Done) };
+        self.check_clock(now)?;
         self.check_latches(wallet, std::iter::empty())?;
+        if self.state.life.authorised.get(wallet).is_some_and(|one| instruction.created < one.created) {
+            let reason = "a later activation of this key is in force; this one was kept back";
+            return Err(Refused::new("activation-older", reason));
+        }
+        let account = self.own.get(wallet).copied().unwrap_or(u32::MAX);
         let caps = self.charter()?.activation;
         if step.seconds > caps.seconds_max || step.signatures > caps.signatures_max {
             let reason = format!(
@@ -173,23 +189,38 @@ impl Core {
             }
             None => return Err(Refused::new("key-move", "the key was never generated")),
         }
-        self.check_clock(now)?;
         let until = now.plus_seconds(i64::try_from(step.seconds).unwrap_or(i64::MAX));
         let event = Event::Authorised {
             wallet: wallet.to_string(),
             until: until.micros(),
             signatures: step.signatures,
+            account,
+            created: instruction.created.micros(),
             instruction: instruction.id.to_string(),
         };
         self.remember(self.stamp(now), event)?;
+        if let Some(window) = self.windows.get_mut(wallet) {
+            window.narrow(until, step.signatures);
+        }
         Ok(ReplyBody::Done)
+    }
+
+    /// What a quorum allows for a wallet's key at this moment: until when, and how many signatures. It holds for the account of which it
+    /// spoke, within the bounds of the charter that is in force now, and never for a key that is suspended.
+    pub(super) fn allowed(&self, wallet: &WalletId, now: Moment) -> Option<(Moment, u64)> {
+        let one = self.state.life.authorised.get(wallet)?;
+        let account = self.own.get(wallet).filter(|account| **account == one.account)?;
+        let state = self.state.life.state(&KeyName::signature(*account))?;
+        let caps = self.state.charter.as_ref()?.activation;
+        let longest = one.at.plus_seconds(i64::try_from(caps.seconds_max).unwrap_or(i64::MAX));
+        let (until, left) = (one.until.min(longest), one.left.min(caps.signatures_max));
+        let usable = matches!(state, KeyState::Inactive | KeyState::InUse) && until > now && left > 0;
+        usable.then_some((until, left))
     }
 
     /// Wallets whose keys a quorum lets be opened at this moment.
     pub fn openable(&self, now: Moment) -> Vec<WalletId> {
-        let open = |wallet: &&WalletId| {
-            self.state.life.authorised.get(*wallet).is_some_and(|one| one.until > now && one.left > 0)
-        };
+        let open = |wallet: &&WalletId| self.allowed(wallet, now).is_some();
         self.own.keys().filter(open).cloned().collect()
     }
 
@@ -235,15 +266,16 @@ impl Core {
         let canary = unseal(None);
         let written = canary.and_then(|secret| {
             self.keys.open_canary(secret);
-            if moves.is_empty() { Ok(()) } else { self.move_keys(moves, by, now) }
+            // With no move it says who lengthened a window.
+            self.move_keys(moves, by, now)
         });
         if let Err(refused) = written {
             self.close_unwritten(&wallets);
             return Err(refused);
         }
         for wallet in &wallets {
-            if let Some(authorised) = self.state.life.authorised.get(wallet) {
-                self.windows.insert(wallet.clone(), Window { until: authorised.until });
+            if let Some((until, left)) = self.allowed(wallet, now) {
+                self.windows.insert(wallet.clone(), Window { until, left });
             }
         }
         Ok(wallets)
@@ -273,11 +305,20 @@ impl Core {
         if moves.is_empty() { Ok(()) } else { self.move_keys(moves, by, now) }
     }
 
-    /// Until when a key is open: as long as when it was opened, or shorter when a quorum has decided anew meanwhile.
-    pub(super) fn open_until(&self, wallet: &WalletId, now: Moment) -> Option<Moment> {
-        let allowed = self.state.life.authorised.get(wallet).filter(|one| one.left > 0)?;
-        let until = self.windows.get(wallet)?.until.min(allowed.until);
-        (until > now).then_some(until)
+    /// Until when a key is open, and for how many signatures: what was allowed when people opened it, or less when a quorum or a charter has
+    /// decided anew meanwhile.
+    pub(super) fn open_until(&self, wallet: &WalletId, now: Moment) -> Option<(Moment, u64)> {
+        let (until, left) = self.allowed(wallet, now)?;
+        let window = self.windows.get(wallet)?;
+        let (until, left) = (until.min(window.until), left.min(window.left));
+        (until > now && left > 0).then_some((until, left))
+    }
+
+    /// Counts signatures that were handed out against the window that people opened.
+    pub(super) fn count_signatures(&mut self, wallet: &WalletId, signatures: usize) {
+        if let Some(window) = self.windows.get_mut(wallet) {
+            window.left = window.left.saturating_sub(u64::try_from(signatures).unwrap_or(u64::MAX));
+        }
     }
 
     /// Closes every key whose window has ended, and finishes what an unwritable journal left open on paper.
@@ -294,6 +335,16 @@ impl Core {
         }
         let by = Actor { cause: "its window ended".to_owned(), ..Actor::default() };
         self.close_keys(&ended, &by, now)
+    }
+
+    /// The wall clock left the time that really passed: the latch closes, and every key with it.
+    pub fn clock_drifted(&mut self, seconds: i64, now: Moment) -> Result<(), Refused> {
+        let reason = format!("the clock moved by {seconds} seconds against the time that passed since the start");
+        if !self.state.latches.contains_key(super::CLOCK) {
+            let event = Event::Frozen { latch: super::CLOCK.to_owned(), reason: reason.clone() };
+            self.remember(self.stamp(now), event)?;
+        }
+        self.close_keys(&self.open_wallets(), &Actor { cause: reason, ..Actor::default() }, now)
     }
 
     /// After a start: what a process had open that is gone is closed.
@@ -337,9 +388,16 @@ impl Core {
         Err(Refused::for_now("key-inactive", reason))
     }
 
-    /// Refuses more signatures than the quorum's activation has left.
-    pub(super) fn check_left(&self, wallet: &WalletId, inputs: usize) -> Result<(), Refused> {
-        let left = self.state.life.authorised.get(wallet).map_or(0, |one| one.left);
+    /// Refuses more signatures than the quorum's activation has left; `may_open` counts what a key could be opened for now.
+    pub(super) fn check_left(
+        &self,
+        wallet: &WalletId,
+        inputs: usize,
+        may_open: bool,
+        now: Moment,
+    ) -> Result<(), Refused> {
+        let allowed = if may_open { self.allowed(wallet, now) } else { self.open_until(wallet, now) };
+        let left = allowed.map_or(0, |(_, left)| left);
         if u64::try_from(inputs).unwrap_or(u64::MAX) <= left {
             return Ok(());
         }

@@ -130,6 +130,12 @@ impl Core {
     /// Takes the newest charter of a chain that begins with the first one: how a signer comes in that is set up or restored later. One
     /// that was restored takes none that leaves out the charter under which it was.
     pub fn adopt_chain(&mut self, charters: &[Charter], approvals: &[Approval], now: Moment) -> Result<(), Refused> {
+        let newest = self.check_chain(charters, approvals)?.clone();
+        self.take_charter(&newest, now)
+    }
+
+    /// Whether [`Core::adopt_chain`] would take it; the newest charter.
+    pub fn check_chain<'a>(&self, charters: &'a [Charter], approvals: &[Approval]) -> Result<&'a Charter, Refused> {
         if self.state.charter.is_some() {
             return Err(Refused::new("charter-held", "a charter is held already; later ones follow it"));
         }
@@ -140,7 +146,8 @@ impl Core {
             let reason = format!("the chain leaves out the charter {base}, under which this signer was restored");
             return Err(Refused::new("charter-base", reason));
         }
-        self.take_charter(newest, now)
+        self.fitting(newest)?;
+        Ok(newest)
     }
 
     fn take_charter(&mut self, charter: &Charter, at: Moment) -> Result<(), Refused> {
@@ -231,6 +238,11 @@ impl Core {
         self.state.life.state(key)
     }
 
+    /// Version of the charter that it holds; 0 when it holds none.
+    pub fn charter_version(&self) -> u64 {
+        self.state.charter.as_ref().map_or(0, |charter| charter.version)
+    }
+
     /// Whether the charter says that this signer has no network.
     pub fn offline(&self) -> bool {
         self.state.charter.as_ref().and_then(|charter| charter.signer(&self.id)).is_some_and(|own| own.offline)
@@ -295,7 +307,7 @@ impl Core {
         let asset = self.charter()?.wallet(wallet).map(|wallet| format!("{ASSET}{}", wallet.asset));
         let mut names =
             everyone.chain([format!("{WALLET}{wallet}")]).chain(asset).chain(instructions.filter_map(customer));
-        let found = names.find_map(|name| Some((self.state.latches.get(&name)?.clone(), name)));
+        let found = names.find_map(|name| Some((self.state.latches.get(&name)?.0.clone(), name)));
         match found {
             Some((reason, latch)) => Err(Refused::for_now(
                 "frozen",

@@ -158,6 +158,7 @@ impl Core {
 
     /// Closes the latch of a journal that was put back to an older state, for good.
     pub(crate) fn freeze_behind(&mut self, reason: &str, now: Moment) -> Result<(), Refused> {
+        // Once is enough: who asks again and again does not fill the disk.
         if self.state.latches.contains_key(JOURNAL_BEHIND) {
             return Ok(());
         }

@@ -14,6 +14,10 @@ use super::release::Pending;
 use crate::record::{Event, Intended};
 use crate::refusal::Refused;
 
+/// The most approvals of one instruction that are looked at.
+const APPROVALS_MAX: usize = 64;
+/// The most transactions that are prepared and not released; the oldest gives way, and is prepared again when it is wanted.
+const PENDING_MAX: usize = 64;
 /// The most instructions in one transaction.
 const INSTRUCTIONS_MAX: usize = 100;
 
@@ -51,6 +55,12 @@ impl Examined {
 pub(crate) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
     let instruction = Instruction::from_canonical(wire.canonical.as_bytes())
         .map_err(|error| Refused::new("instruction", error.to_string()))?;
+    if wire.evidence.approvals.len() > APPROVALS_MAX {
+        return Err(Refused::new(
+            "approval-count",
+            format!("an instruction comes with at most {APPROVALS_MAX} approvals"),
+        ));
+    }
     let customer_request = wire.evidence.customer_request.clone().map(CustomerRequest::from);
     let approvals = wire.evidence.approvals.iter().map(read_approval).collect::<Result<_, _>>()?;
     Ok((instruction, Evidence { customer_request, approvals }))
@@ -80,6 +90,13 @@ impl Core {
         let head = self.head();
         let ticket = head.hash.clone();
         let Examined { wallet, transaction, effects, instructions, .. } = examined;
+        while self.pending.len() >= PENDING_MAX {
+            let oldest = self.pending.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
+            match oldest.and_then(|ticket| self.pending.remove(&ticket)) {
+                Some(_) => {}
+                None => break,
+            }
+        }
         self.pending.insert(ticket.clone(), Pending { seq, wallet, transaction, effects, instructions });
         Ok(ReplyBody::Prepared { ticket, head })
     }
@@ -107,7 +124,7 @@ impl Core {
         let plain: Vec<&Instruction> = instructions.iter().map(|(instruction, _)| instruction).collect();
         let (psbt, effects) = self.effects(&wallet_id, &plain, psbt)?;
         if key != Openness::Any {
-            self.check_left(&wallet_id, effects.inputs.len())?;
+            self.check_left(&wallet_id, effects.inputs.len(), key == Openness::Openable, now)?;
         }
         let first = effects.inputs.first().map(|input| input.outpoint);
         let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;

@@ -9,7 +9,7 @@ use chains::bitcoin::{Effects, PartialSignature, sign};
 use signer_wire::{ReplyBody, Signature, Statement};
 use types::{Digest, Instruction, Moment, WalletId};
 
-use super::{CUSTOMER, Core};
+use super::{ALL, CUSTOMER, Core};
 use crate::record::Event;
 use crate::refusal::Refused;
 
@@ -24,6 +24,8 @@ pub(crate) struct Pending {
 
 /// A journal that nothing was written to for so long gets a beat, so that honest idleness is no jump of the clock.
 const BEAT_SECONDS: i64 = 60;
+/// The refusal of a signature that would tell the key.
+const NONCE_REPEATED: &str = "nonce-repeated";
 /// Longest challenge of a canary, in bytes.
 const CHALLENGE_BYTES_MAX: usize = 128;
 
@@ -53,11 +55,22 @@ impl Core {
         if !self.offline() {
             self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
         }
-        self.check_left(&wallet, pending.effects.inputs.len())?;
+        self.check_left(&wallet, pending.effects.inputs.len(), false, now)?;
         let parts = self.sign_pending(pending)?;
-        let signatures = self.check_nonces(pending, &parts)?;
+        let signatures = match self.check_nonces(pending, &parts) {
+            Err(refused) if refused.code == NONCE_REPEATED => {
+                // Whatever makes this machine's nonces cannot be trusted any more.
+                let event = Event::Frozen { latch: ALL.to_owned(), reason: refused.reason.clone() };
+                self.remember(self.stamp(now), event)?;
+                return Err(refused);
+            }
+            other => other?,
+        };
         let intent = pending.seq;
         self.remember(now, Event::Released { intent, wallet: wallet.to_string(), signatures })?;
+        self.count_signatures(&wallet, parts.len());
+        // Asked again, it is prepared again: the same transaction, and no other.
+        self.pending.remove(ticket);
         self.tick(now)?;
         let wire = |part: PartialSignature| Signature {
             input: part.input,
@@ -98,7 +111,7 @@ impl Core {
             let twice = here.insert(nonce, message).is_some_and(|before| before != message);
             if twice || self.state.life.repeats(&nonce, &message) {
                 let reason = "the nonce of a signature was used before; this machine must not sign any more";
-                return Err(Refused::new("nonce-repeated", reason));
+                return Err(Refused::new(NONCE_REPEATED, reason));
             }
             kept.push((hex::encode(nonce), hex::encode(message)));
         }

@@ -71,6 +71,8 @@ enum Command {
 
 /// Does what the command line says.
 pub fn run(arguments: Arguments) -> Outcome {
+    // Every command may come to have secrets in memory, if only for a moment.
+    walls::guard_memory()?;
     match arguments.command {
         Command::Init(init) => init.run(),
         Command::Adopt(adopt) => adopt.run(),

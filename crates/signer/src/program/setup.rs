@@ -12,7 +12,7 @@ use signer::ceremony::entropy::Part;
 use signer::ceremony::generate::{self, Others};
 use signer::core::Core;
 use signer::enrol::{self, Birth, EnrolError, Enrolment, Origin, files};
-use signer::vault::{Vault, random, slot_lines};
+use signer::vault::{Vault, check_apart, random, slot_lines};
 use signer::{control, keys, server};
 use types::{Network, SignerId};
 use walls::{LandlockRule, MemoryRule, Walls};
@@ -147,14 +147,21 @@ impl Adopt {
             (Some(_), true) => return Err("this signer has no network by its charter: it takes no certificate".into()),
             (None, false) => return Err("name the online system's certificate: --client-certificate FILE".into()),
         };
-        let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
-        core.adopt_chain(&charters, &approvals, server::now())?;
+        let custodians = charter.signer(&id).map(|own| own.custodians.clone()).unwrap_or_default();
         for vault in [Vault::Seed, Vault::Accounts] {
-            core.check_holders(&vault.read(&self.data)?)?;
+            check_apart(&custodians, &vault.read(&self.data)?)?;
         }
+        let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
+        core.check_chain(&charters, &approvals)?;
+        // The certificate first: a crash in between leaves a signer without a charter, which takes both again.
         if let Some(certificate) = certificate {
-            keys::write_secret(&self.data.join(files::CLIENT), &certificate)?;
+            let path = self.data.join(files::CLIENT);
+            if path.exists() {
+                fs::remove_file(&path)?;
+            }
+            keys::write_secret(&path, &certificate)?;
         }
+        core.adopt_chain(&charters, &approvals, server::now())?;
         println!("adopted charter version {} with digest {}", charter.version, charter.digest());
         Ok(())
     }
@@ -205,11 +212,12 @@ impl Run {
             return Err("this signer has no network by its charter: use `claviger-signer offline`".into());
         }
         let config = server::tls(&self.data, &enrolment)?;
-        let control = control::bind(&self.data)?;
         let listener = TcpListener::bind(self.listen)?;
         if let Some(user) = &self.user {
             walls::drop_privileges(user)?;
         }
+        // As the user who owns it: whoever opens keys needs no root.
+        let control = control::bind(&self.data)?;
         // Before the first other thread, and before any secret is in memory.
         let report = self.walls(listener.local_addr()?.port()).raise()?;
         eprintln!("walls: {report}");

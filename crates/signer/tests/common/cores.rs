@@ -18,6 +18,7 @@ pub struct Cores {
     pub cores: Vec<Option<Core>>,
     pub directories: Vec<tempfile::TempDir>,
     pub now: Moment,
+    pub enrolments: Vec<enrol::Enrolment>,
 }
 
 fn open(directory: &Path) -> Core {
@@ -66,7 +67,7 @@ impl Cores {
             core.adopt_first(&house.charter, &house.genesis, now).unwrap();
             cores.push(Some(core));
         }
-        let mut fleet = Cores { house, cores, directories, now };
+        let mut fleet = Cores { house, cores, directories, now, enrolments };
         (0..3).for_each(|position| fleet.relay(position, &[0, 1, 2]).unwrap());
         let activation = fleet.house.activation("hot", 900_000_000, 1_000_000, now);
         for position in 0..3 {

@@ -188,18 +188,33 @@ impl House {
         self.key_step(step, now)
     }
 
-    /// A step of a key's life with its quorum's approvals.
-    pub fn key_step(&self, step: KeyStep, now: Moment) -> WireInstruction {
+    /// A latch is opened, with its quorum's approvals.
+    pub fn unfreeze(&self, signer: &str, latch: &str, now: Moment) -> WireInstruction {
+        let body = Body::Unfreeze(types::Freeze {
+            requester: "oona".parse().unwrap(),
+            signer: signer.parse().unwrap(),
+            latch: latch.to_owned(),
+            reason: "it is over".to_owned(),
+        });
+        self.agreed(&format!("un-{}", now.seconds()), body, now)
+    }
+
+    fn agreed(&self, id: &str, body: Body, now: Moment) -> WireInstruction {
         let created = now.whole_seconds();
         let instruction = Instruction {
-            id: format!("ks-{}-{}", step.step, created.seconds()).parse().unwrap(),
+            id: id.parse().unwrap(),
             created,
             expires: created.plus_seconds(3600),
             charter: self.charter.version,
-            body: Body::KeyStep(step),
+            body,
         };
         let approvals = ["olga", "omar"].map(|name| self.approve(name, &instruction)).to_vec();
         wire(&instruction, Evidence { customer_request: None, approvals })
+    }
+
+    /// A step of a key's life with its quorum's approvals.
+    pub fn key_step(&self, step: KeyStep, now: Moment) -> WireInstruction {
+        self.agreed(&format!("ks-{}-{}", step.step, now.seconds()), Body::KeyStep(step), now)
     }
 
     /// A withdrawal that alice asked for with her own key, under an idempotency key.
@@ -334,7 +349,8 @@ pub fn birth(id: &str, now: Moment) -> Birth {
 
 fn identity(enrolment: &Enrolment, offline: bool) -> SignerIdentity {
     let journal_key = *enrolment.journal_key.parse::<Digest>().unwrap().as_bytes();
-    SignerIdentity { offline, ..SignerIdentity::online(enrolment.signer.parse().unwrap(), journal_key) }
+    let custodians = vec![format!("custodian-of-{}", enrolment.signer).parse().unwrap()];
+    SignerIdentity { offline, custodians, ..SignerIdentity::online(enrolment.signer.parse().unwrap(), journal_key) }
 }
 
 pub fn wire(instruction: &Instruction, evidence: Evidence) -> WireInstruction {
