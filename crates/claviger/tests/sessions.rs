@@ -149,3 +149,34 @@ fn the_audit_log_is_taken_along_with_its_proof() {
     let (first, part) = read("/console/audit/export?after=1");
     assert_eq!((first, part.head, part.entries), (2, all.head, all.entries - 1));
 }
+
+#[test]
+fn what_a_role_may_not_do_is_on_record_with_person_source_and_terminal() {
+    let town = Town::start();
+    let [olgas, adas] = [1, 2].map(|number| Passkey::new([number; 32]).unwrap());
+    town.enrolled("olga", &olgas);
+    town.enrolled("ada", &adas);
+    let (mut olga, mut ada) = (at_the_console(&town, "Terminal 7"), at_the_console(&town, "Terminal 8"));
+    olga.sign_in(&olgas);
+    ada.sign_in(&adas);
+    // In a session: refused at the door of a page, and far behind it.
+    assert_eq!(olga.form("/console/charter", "base=none&key=1&charter=%7B%7D").0, 403);
+    assert_eq!(olga.form("/console/operators/invite", "operator=mallory").0, 403);
+    assert_eq!(ada.json("/console/payments/none/approve", &json!({"signature": "none"})).0, 403);
+    // At the interface.
+    let client = town.house.operator("ada").unwrap();
+    let answer = client.ask("POST", "/v1/payments/none/approvals", "1", "{\"signature\":\"none\"}").unwrap();
+    assert_eq!((answer.status, text(&answer.body, "/code").as_str()), (403, "role"));
+    let refused = entries(&town, "access.refused");
+    let expected = [
+        ("operator:olga", "propose-charter", "from 127.0.0.1, Terminal 7"),
+        ("operator:olga", "invite", "from 127.0.0.1, Terminal 7"),
+        ("operator:ada", "approve", "from 127.0.0.1, Terminal 8"),
+        ("operator:ada", "approve", "from 127.0.0.1, ureq"),
+    ];
+    assert_eq!(refused.len(), expected.len(), "{refused:?}");
+    for ((who, what, words), (actor, subject, part)) in refused.iter().zip(expected) {
+        assert_eq!((who.as_str(), what.as_str()), (actor, subject));
+        assert!(words.contains("is not for") && words.contains(part), "{words}");
+    }
+}

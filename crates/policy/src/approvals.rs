@@ -2,13 +2,22 @@ use std::collections::BTreeSet;
 
 use types::{Approval, Digest, Instruction, Moment, OperatorId, Party};
 
-use crate::charter::{Charter, Operator, Quorum};
+use crate::charter::{Charter, Operator, Quorum, Tier};
 use crate::passkey::{self, PasskeyRefusal};
 use crate::roles::Role;
 use crate::sshsig::{self, SshRefusal};
 
 /// The namespace of approvals: a signature for anything else, or for a charter, does not count here.
 pub(crate) const NAMESPACE: &str = "claviger-approval";
+
+/// Where the key of a signature lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyPlace {
+    /// Wherever it was copied to: a file, or a passkey that its maker keeps in step between devices.
+    Anywhere,
+    /// In one device, which never gives it out.
+    Device,
+}
 
 /// The approvals that count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +26,8 @@ pub struct Counted {
     pub people: Vec<OperatorId>,
     /// Their distinct organisations.
     pub organisations: BTreeSet<String>,
+    /// Those of them who approved with a key that cannot leave its device.
+    pub device_bound: BTreeSet<OperatorId>,
     /// What was handed in and does not count, with the reason.
     pub refused: Vec<(OperatorId, ApprovalRefusal)>,
 }
@@ -63,6 +74,17 @@ impl Counted {
         let organisations = u32::try_from(self.organisations.len()).unwrap_or(u32::MAX);
         people >= quorum.people && organisations >= quorum.organisations
     }
+
+    /// Of these, those who count in a tier: where it asks for that, only those whose key cannot leave its device.
+    pub fn in_tier(&self, charter: &Charter, tier: &Tier) -> Counted {
+        if !tier.device_bound {
+            return self.clone();
+        }
+        let people: Vec<_> = self.people.iter().filter(|person| self.device_bound.contains(*person)).cloned().collect();
+        let organisations = people.iter().filter_map(|person| charter.operator(person));
+        let organisations = organisations.map(|operator| operator.organisation.clone()).collect();
+        Counted { people, organisations, ..self.clone() }
+    }
 }
 
 /// Counts the approvals of an instruction.
@@ -70,14 +92,20 @@ impl Counted {
 /// Ways to cheat a count, each tried by a test: one person with two keys; one approval handed in twice; one key under two
 /// names (the charter refuses it); the requester approving; an approval of another instruction, or of the same one
 /// with a changed field; a signature in another namespace; a person who left the charter or may not approve; a passkey's assertion
-/// for another challenge, origin or relying party, without the person being verified, or by a credential of somebody else.
+/// for another challenge, origin or relying party, without the person being verified, or by a credential of somebody else; a key
+/// that was copied where the tier asks for one that cannot be.
 pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: &[Approval], now: Moment) -> Counted {
     let mut counted = Counted::default();
     for approval in approvals {
-        match check(charter, instruction, approval, &counted.people, now) {
-            Ok(organisation) => {
-                counted.people.push(approval.operator.clone());
-                counted.organisations.insert(organisation);
+        match check(charter, instruction, approval, now) {
+            Ok((operator, place)) => {
+                let better = place == KeyPlace::Device && counted.device_bound.insert(operator.id.clone());
+                if !counted.people.contains(&operator.id) {
+                    counted.people.push(operator.id.clone());
+                    counted.organisations.insert(operator.organisation.clone());
+                } else if !better {
+                    counted.refused.push((operator.id.clone(), ApprovalRefusal::CountedTwice));
+                }
             }
             Err(refusal) => counted.refused.push((approval.operator.clone(), refusal)),
         }
@@ -86,13 +114,12 @@ pub fn count_approvals(charter: &Charter, instruction: &Instruction, approvals: 
     counted
 }
 
-fn check(
-    charter: &Charter,
+fn check<'a>(
+    charter: &'a Charter,
     instruction: &Instruction,
     approval: &Approval,
-    people: &[OperatorId],
     now: Moment,
-) -> Result<String, ApprovalRefusal> {
+) -> Result<(&'a Operator, KeyPlace), ApprovalRefusal> {
     let operator = charter.operator(&approval.operator).ok_or(ApprovalRefusal::UnknownOperator)?;
     if !operator.is(Role::Approver) {
         return Err(ApprovalRefusal::NotApprover);
@@ -103,11 +130,8 @@ fn check(
     if instruction.requester() == Party::Operator(operator.id.clone()) {
         return Err(ApprovalRefusal::Requester);
     }
-    if people.contains(&operator.id) {
-        return Err(ApprovalRefusal::CountedTwice);
-    }
-    verify_signature(charter, operator, &approval.signature, NAMESPACE, &instruction.digest())?;
-    Ok(operator.organisation.clone())
+    let place = verify_signature(charter, operator, &approval.signature, NAMESPACE, &instruction.digest())?;
+    Ok((operator, place))
 }
 
 /// Verifies an operator's signature over a digest, by whichever kind of key it was made.
@@ -117,13 +141,12 @@ pub(crate) fn verify_signature(
     signature: &str,
     namespace: &str,
     digest: &Digest,
-) -> Result<(), ApprovalRefusal> {
-    if signature.starts_with('{') {
-        passkey::verify(signature, digest, &charter.relying_party, &operator.passkeys)?;
+) -> Result<KeyPlace, ApprovalRefusal> {
+    Ok(if signature.starts_with('{') {
+        passkey::verify(signature, digest, &charter.relying_party, &operator.passkeys)?
     } else {
-        sshsig::verify(signature, namespace, digest, &operator.keys)?;
-    }
-    Ok(())
+        sshsig::verify(signature, namespace, digest, &operator.keys)?
+    })
 }
 
 impl From<PasskeyRefusal> for ApprovalRefusal {

@@ -195,6 +195,8 @@ pub struct Tier {
     pub destinations: Destinations,
     /// Whether the customer's own signature is required.
     pub customer_signature: bool,
+    /// Whether only approvals count whose key cannot leave its device.
+    pub device_bound: bool,
     /// How long each signer waits after it first saw everything that is needed, in seconds: time to freeze.
     pub delay_seconds: u64,
     /// When signers sign in this tier; none for always.
@@ -384,7 +386,16 @@ impl Charter {
             operator.check()?;
         }
         for (name, quorum) in self.quorums() {
-            self.reachable(name, quorum)?;
+            self.reachable(name, quorum, false)?;
+        }
+        for tier in self.tiers.iter().filter(|tier| tier.device_bound) {
+            if tier.quorum.people == 0 {
+                return wrong(format!(
+                    "tier \"{}\" asks for keys that cannot leave their device, of nobody",
+                    tier.name
+                ));
+            }
+            self.reachable(&tier.name, tier.quorum, true)?;
         }
         for (name, quorum) in [("charter", self.charter_quorum), ("release", self.release_quorum)] {
             if quorum.people == 0 {
@@ -434,9 +445,11 @@ impl Charter {
             .chain(self.tiers.iter().map(|tier| (tier.name.as_str(), tier.quorum)))
     }
 
-    fn reachable(&self, name: &str, quorum: Quorum) -> Result<(), CharterError> {
-        let approvers: Vec<_> =
-            self.operators.iter().filter(|operator| operator.is(Role::Approver) && operator.can_sign()).collect();
+    fn reachable(&self, name: &str, quorum: Quorum, device_bound: bool) -> Result<(), CharterError> {
+        let can = |operator: &&Operator| {
+            operator.is(Role::Approver) && if device_bound { operator.has_bound_key() } else { operator.can_sign() }
+        };
+        let approvers: Vec<_> = self.operators.iter().filter(can).collect();
         let organisations: BTreeSet<_> = approvers.iter().map(|operator| operator.organisation.as_str()).collect();
         let people_enough = u32::try_from(approvers.len()).unwrap_or(u32::MAX) >= quorum.people;
         let organisations_enough = u32::try_from(organisations.len()).unwrap_or(u32::MAX) >= quorum.organisations;
@@ -444,10 +457,11 @@ impl Charter {
             return Ok(());
         }
         Err(CharterError::Contradiction(format!(
-            "the quorum \"{name}\" ({} people, {} organisations) can never be met by {} approvers of {} organisations",
+            "the quorum \"{name}\" ({} people, {} organisations) can never be met by {} approvers{} of {} organisations",
             quorum.people,
             quorum.organisations,
             approvers.len(),
+            if device_bound { " with a key that cannot leave its device" } else { "" },
             organisations.len()
         )))
     }
@@ -467,6 +481,11 @@ impl Operator {
     /// Whether the person has anything to approve with.
     const fn can_sign(&self) -> bool {
         !self.keys.is_empty() || !self.passkeys.is_empty()
+    }
+
+    /// Whether the charter names a key of this person that cannot leave its device: such a passkey, or a security key of SSH.
+    pub fn has_bound_key(&self) -> bool {
+        self.passkeys.iter().any(|passkey| passkey.device_bound) || self.keys.iter().any(|key| key.starts_with("sk-"))
     }
 
     /// Duties are apart: whoever lets people in neither asks for coins to move nor approves it.

@@ -2,7 +2,7 @@ use types::{Amount, AmountError, Body, CustomerId, Instruction, Moment, WalletId
 
 use crate::approvals::Counted;
 use crate::charter::{Charter, Destinations, PaymentKind, Tier, Window};
-use crate::missing::missing;
+use crate::missing::missing_in_tier;
 
 /// A payment that was signed before, as it counts towards limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +189,8 @@ fn tiers(question: &Question<'_>, trace: &mut Vec<String>) -> Outcome {
 }
 
 fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
-    let Question { charter, instruction, counted, .. } = *question;
+    let Question { charter, instruction, .. } = *question;
+    let counted = &question.counted.in_tier(charter, tier);
     let amount = instruction.amount().unwrap_or(Amount::MAX);
     if amount > tier.amount_max {
         return Some(Obstacle::Against(
@@ -229,7 +230,7 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
             tier.quorum.organisations,
             counted.people.len(),
             counted.organisations.len(),
-            missing(charter, Some(&instruction.requester()), counted, tier.quorum, question.now)
+            missing_in_tier(charter, Some(&instruction.requester()), question.counted, tier, question.now)
         )));
     }
     if tier.hours.is_some_and(|hours| !hours.contain(question.now)) {

@@ -238,6 +238,7 @@ fn read_tier(value: Value) -> Result<Tier, CharterError> {
         quorum: fields.object("quorum", read_quorum)?,
         destinations: fields.choice("destinations", DESTINATIONS)?,
         customer_signature: fields.choice("customer_signature", YES_NO)?,
+        device_bound: fields.choice("device_bound", YES_NO)?,
         delay_seconds: fields.parse("delay_seconds")?,
         hours: read_hours(&fields.text("hours")?)?,
     };
@@ -326,6 +327,7 @@ fn write_tier(tier: &Tier) -> Value {
         ("quorum", write_quorum(&tier.quorum)),
         ("destinations", text(name_of(DESTINATIONS, tier.destinations))),
         ("customer_signature", text(name_of(YES_NO, tier.customer_signature))),
+        ("device_bound", text(name_of(YES_NO, tier.device_bound))),
         ("delay_seconds", text(tier.delay_seconds)),
         ("hours", text(tier.hours.as_ref().map(write_hours).unwrap_or_default())),
     ])

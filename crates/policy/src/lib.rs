@@ -16,7 +16,7 @@ mod roles;
 mod sshsig;
 mod succession;
 
-pub use approvals::{ApprovalRefusal, Counted, count_approvals};
+pub use approvals::{ApprovalRefusal, Counted, KeyPlace, count_approvals};
 pub use changes::changes;
 pub use charter::{
     ActivationCaps, AllowedAddress, Charter, CharterError, Customer, Destinations, FeeCaps, Hours, Operator, Passkey,
@@ -24,7 +24,7 @@ pub use charter::{
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
 pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposure_max};
-pub use missing::missing;
+pub use missing::{missing, missing_in_tier};
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
 pub use sshsig::verify_ssh;

@@ -10,6 +10,7 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use serde_json::{Map, Value};
 use types::Digest;
 
+use crate::approvals::KeyPlace;
 use crate::charter::{Passkey, RelyingParty};
 
 /// Why an assertion does not count.
@@ -84,12 +85,13 @@ impl Assertion {
 }
 
 /// Verifies an assertion over `digest` by one of a person's passkeys: an approval, or a sign-in whose challenge is a fresh digest.
+/// Returns where the key lives, as the authenticator says: a credential is eligible for backup for ever or never.
 pub fn verify(
     text: &str,
     digest: &Digest,
     relying_party: &RelyingParty,
     passkeys: &[Passkey],
-) -> Result<(), PasskeyRefusal> {
+) -> Result<KeyPlace, PasskeyRefusal> {
     let assertion = Assertion::read(text).ok_or(PasskeyRefusal::Form)?;
     let passkey = passkeys.iter().find(|passkey| passkey.credential == assertion.credential);
     let passkey = passkey.ok_or(PasskeyRefusal::UnknownCredential)?;
@@ -98,14 +100,16 @@ pub fn verify(
     if flags & ATTESTED != 0 {
         return Err(PasskeyRefusal::Form);
     }
-    if passkey.device_bound && flags & BACKUP_ELIGIBLE != 0 {
+    let place = if flags & BACKUP_ELIGIBLE == 0 { KeyPlace::Device } else { KeyPlace::Anywhere };
+    if passkey.device_bound && place == KeyPlace::Anywhere {
         return Err(PasskeyRefusal::NotDeviceBound);
     }
     let mut signed = assertion.authenticator_data;
     signed.extend_from_slice(Digest::of(&[&assertion.client_data_json]).as_bytes());
     let key = VerifyingKey::from_sec1_bytes(&passkey.public_key).map_err(|_| PasskeyRefusal::Signature)?;
     let signature = Signature::from_der(&assertion.signature).map_err(|_| PasskeyRefusal::Signature)?;
-    key.verify(&signed, &signature).map_err(|_| PasskeyRefusal::Signature)
+    key.verify(&signed, &signature).map_err(|_| PasskeyRefusal::Signature)?;
+    Ok(place)
 }
 
 /// What the browser says: section 5.8.1 of the standard.

@@ -3,6 +3,8 @@
 use ssh_key::{Algorithm, EcdsaCurve, PublicKey, SshSig};
 use types::Digest;
 
+use crate::approvals::KeyPlace;
+
 /// Why an armoured signature does not speak for any of the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SshRefusal {
@@ -40,26 +42,32 @@ pub fn verify_ssh(
     verify(armoured, namespace, digest, keys).map(|_| ()).map_err(crate::ApprovalRefusal::from)
 }
 
-/// Verifies `armoured` over `digest` in `namespace` by one of `keys` (OpenSSH's one-line form); returns the position of that key.
-pub(crate) fn verify(armoured: &str, namespace: &str, digest: &Digest, keys: &[String]) -> Result<usize, SshRefusal> {
+/// Verifies `armoured` over `digest` in `namespace` by one of `keys` (OpenSSH's one-line form); returns where
+/// that key lives: a security key never leaves its device, any other file can be copied.
+pub(crate) fn verify(
+    armoured: &str,
+    namespace: &str,
+    digest: &Digest,
+    keys: &[String],
+) -> Result<KeyPlace, SshRefusal> {
     let signature = SshSig::from_pem(armoured.trim()).map_err(|_| SshRefusal::Form)?;
-    let position = keys
-        .iter()
-        .position(|line| PublicKey::from_openssh(line).is_ok_and(|key| key.key_data() == signature.public_key()))
-        .ok_or(SshRefusal::UnknownKey)?;
-    let security_key = match signature.algorithm() {
-        Algorithm::Ed25519 | Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 } => false,
-        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => true,
+    let named = |line: &String| PublicKey::from_openssh(line).is_ok_and(|key| key.key_data() == signature.public_key());
+    if !keys.iter().any(named) {
+        return Err(SshRefusal::UnknownKey);
+    }
+    let place = match signature.algorithm() {
+        Algorithm::Ed25519 | Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 } => KeyPlace::Anywhere,
+        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => KeyPlace::Device,
         _ => return Err(SshRefusal::Form),
     };
     let key = PublicKey::from(signature.public_key().clone());
     key.verify(namespace, text_to_sign(digest).as_bytes(), &signature).map_err(|_| SshRefusal::Invalid)?;
-    if security_key {
+    if place == KeyPlace::Device {
         let bytes = signature.signature_bytes();
         let flags = bytes.len().checked_sub(SECURITY_KEY_TAIL).and_then(|at| bytes.get(at)).copied().unwrap_or(0);
         if flags & USER_PRESENT == 0 {
             return Err(SshRefusal::NoPresence);
         }
     }
-    Ok(position)
+    Ok(place)
 }

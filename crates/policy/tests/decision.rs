@@ -8,6 +8,8 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{NOW, charter, operator, transfer, withdrawal};
 use policy::{Charter, Counted, Decision, Outcome, Question, Spent, decide, exposure_max};
 use proptest::prelude::*;
@@ -18,6 +20,7 @@ fn people(count: usize) -> Counted {
     Counted {
         people: names.iter().take(count).map(|name| name.parse().unwrap()).collect(),
         organisations: ["north", "south"].iter().take(count).map(|name| (*name).to_owned()).collect(),
+        device_bound: BTreeSet::new(),
         refused: vec![],
     }
 }

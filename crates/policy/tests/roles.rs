@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{NOW, approval, charter, keygen, operator, ssh_sign, withdrawal};
 use policy::{
     Action, ApprovalRefusal, BookEntry, Counted, Destinations, Hours, Outcome, Question, Quorum, Role, count_approvals,
@@ -45,6 +47,7 @@ fn what_is_missing_is_said_with_where_it_can_come_from() {
         let counted = Counted {
             people: counted.iter().map(|(name, _)| name.parse().unwrap()).collect(),
             organisations: counted.iter().map(|(_, organisation)| (*organisation).to_owned()).collect(),
+            device_bound: BTreeSet::new(),
             refused: vec![],
         };
         let asked = asked.map(|name| Party::Operator(name.parse().unwrap()));

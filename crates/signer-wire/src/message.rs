@@ -250,6 +250,9 @@ pub struct KeyLine {
     pub active_seconds: u64,
     /// How often it moved.
     pub moves: u64,
+    /// The device that holds it: `manufacturer/model/firmware`, serial number, certificate; empty for a key in no device.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
 }
 
 /// One way to open a sealed file.

@@ -1,7 +1,7 @@
 //! The door for people at the signer's own machine: a socket in its directory, which only its owner can reach. Here keys are opened
 //! and closed while the signer runs, and movements of backup media are written down; nothing else is done here.
 //!
-//! A question is a frame with JSON; one that opens keys is followed by the 32 bytes of the key-encryption key, which are never text. What is trusted: that whoever can connect is the machine's owner. What that buys without a slot's key: closing.
+//! A question is a frame with JSON; one that opens keys is followed by the 32 bytes of the key-encryption key, or by the PIN of a device, which are never part of the text. What is trusted: that whoever can connect is the machine's owner. What that buys without a slot's key: closing.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::ceremony::medium::{self, Movement};
 use crate::core::Core;
+use crate::device::{PIN_BYTES_MAX, Wanted};
 use crate::enrol::files;
 use crate::life::Actor;
 use crate::refusal::Refused;
@@ -36,6 +37,21 @@ pub enum Question {
     Open {
         /// The slot.
         slot: String,
+        /// Who.
+        person: String,
+        /// Where.
+        terminal: String,
+    },
+    /// Open the key inside the device. The PIN follows.
+    OpenDevice {
+        /// The token's label; none for the one of last time.
+        label: Option<String>,
+        /// Its serial number.
+        serial: Option<String>,
+        /// The key's name in it.
+        key: Option<String>,
+        /// Bytes of the PIN.
+        pin_bytes: usize,
         /// Who.
         person: String,
         /// Where.
@@ -137,6 +153,14 @@ fn converse(mut stream: UnixStream, directory: &Path, core: &Mutex<Core>) -> Res
             walls::scrub_stack();
             opened.map(Answer::Wallets)
         }
+        Question::OpenDevice { label, serial, key, pin_bytes, person, terminal } => {
+            // Of its full length from the start, and moved from here to the device's library: no copy is left behind.
+            let mut pin = Zeroizing::new(vec![0; pin_bytes.min(PIN_BYTES_MAX)]);
+            stream.read_exact(&mut pin)?;
+            let opened = open_device(core, &Wanted { label, serial, key }, pin, &person, &terminal);
+            walls::scrub_stack();
+            opened.map(Answer::Wallets)
+        }
         Question::Close { wallet, person, terminal, reason } => {
             close(core, wallet, &Actor { person, terminal, cause: reason })
         }
@@ -172,6 +196,19 @@ fn open(
     Ok(wallets.iter().map(WalletId::to_string).collect())
 }
 
+fn open_device(
+    core: &Mutex<Core>,
+    wanted: &Wanted,
+    pin: Zeroizing<Vec<u8>>,
+    person: &str,
+    terminal: &str,
+) -> Result<Vec<String>, Refused> {
+    let person: OperatorId = person.parse().map_err(|_| Refused::new("person", "a person's name has no form"))?;
+    let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+    let wallets = core.open_device(wanted, pin, &person, terminal, now())?;
+    Ok(wallets.iter().map(WalletId::to_string).collect())
+}
+
 fn close(core: &Mutex<Core>, wallet: Option<String>, by: &Actor) -> Result<Answer, Refused> {
     let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
     let all = core.open_wallets();
@@ -200,12 +237,15 @@ fn move_medium(
 /// # Errors
 /// [`ControlError::Refused`] with the signer's own code and reason.
 pub fn ask(directory: &Path, question: &Question, kek: Option<&Kek>) -> Result<Answer, ControlError> {
+    ask_with(directory, question, kek.map_or(&[], |kek| kek.expose().as_slice()))
+}
+
+/// As [`ask`]; `secret` follows the question: a slot's key, or a PIN.
+pub fn ask_with(directory: &Path, question: &Question, secret: &[u8]) -> Result<Answer, ControlError> {
     let path = directory.join(files::CONTROL);
     let mut stream = UnixStream::connect(&path).map_err(|error| ControlError::Socket(path, error))?;
     write_frame(&mut stream, &encode(question)?)?;
-    if let Some(kek) = kek {
-        stream.write_all(kek.expose()).map_err(FrameError::from)?;
-    }
+    stream.write_all(secret).map_err(FrameError::from)?;
     let broken = || FrameError::Connection(io::ErrorKind::UnexpectedEof.into());
     match decode(&read_frame(&mut stream)?.ok_or_else(broken)?)? {
         Answer::Refused(refusal) => Err(ControlError::Refused(Refused {

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::ceremony::Watch;
 use crate::core::{key_move, path};
+use crate::device::{DeviceFacts, NewDevice};
 use crate::journal::{Journal, JournalError};
 use crate::keys::{JOURNAL_KEY, JOURNAL_KEY_BYTES, Keys, KeysError, write_secret};
 use crate::life::{Actor, KeyName};
@@ -31,10 +32,14 @@ pub struct Enrolment {
     pub network: String,
     /// Ed25519 public key that signs heads of the journal, hexadecimal.
     pub journal_key: String,
-    /// One key expression for each account, in order: `[fingerprint/path]xpub/<0;1>/*`.
+    /// One key expression for each account, in order: `[fingerprint/path]xpub/<0;1>/*`; the last may be the key of a device,
+    /// `[fingerprint]02…`.
     pub accounts: Vec<String>,
     /// The certificate of its listener (PEM).
     pub certificate: String,
+    /// The device that holds the last account's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceFacts>,
 }
 
 /// Why a signer was not set up or cannot be found.
@@ -96,6 +101,8 @@ pub struct Birth {
     pub network: Network,
     /// How many accounts, one for each wallet.
     pub accounts: u32,
+    /// A key inside a device, which becomes the account after those of the seed.
+    pub device: Option<NewDevice>,
     /// The seed.
     pub seed: Seed,
     /// What opens the seed.
@@ -173,12 +180,16 @@ fn write_all(directory: &Path, birth: Birth, watch: &mut Watch<'_>) -> Result<En
     getrandom::fill(journal_key.as_mut()).map_err(|_| EnrolError::Random)?;
     let pair = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&pair)?;
+    let mut accounts = sealed.expressions.clone();
+    accounts.extend(birth.device.iter().map(|device| AccountKey::of_device(device.public_key).to_string()));
+    let count = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
     let enrolment = Enrolment {
         signer: birth.id.to_string(),
         network: birth.network.to_string(),
         journal_key: hex::encode(SigningKey::from_bytes(&journal_key).verifying_key().to_bytes()),
-        accounts: sealed.expressions.clone(),
+        accounts,
         certificate: certificate.pem(),
+        device: birth.device.as_ref().map(|device| device.facts.clone()),
     };
     let private = Zeroizing::new(pair.serialize_pem());
     let json = serde_json::to_vec_pretty(&enrolment).unwrap_or_default();
@@ -196,7 +207,7 @@ fn write_all(directory: &Path, birth: Birth, watch: &mut Watch<'_>) -> Result<En
     let (mut journal, _) = Journal::open(&directory.join(files::JOURNAL))?;
     let by = (&birth.by).into();
     let base = birth.ceremony.as_ref().and_then(|origin| origin.base);
-    let moves = first_moves(&sealed, &fingerprint.to_string(), birth.accounts);
+    let moves = first_moves(&sealed, &fingerprint.to_string(), count);
     let event = match birth.ceremony {
         Some(Origin { step, detail, instruction, .. }) => Event::Ceremony { step, detail, moves, by, instruction },
         None => Event::Keys { moves, by },
@@ -204,6 +215,12 @@ fn write_all(directory: &Path, birth: Birth, watch: &mut Watch<'_>) -> Result<En
     journal.append(&Record { at: birth.now.micros(), event })?;
     if let Some(charter) = base {
         journal.append(&Record { at: birth.now.micros(), event: Event::Base { charter: charter.to_string() } })?;
+    }
+    if let Some(NewDevice { facts, holders, certificate, .. }) = birth.device {
+        let (account, moves, by) = (birth.accounts, vec![], (&birth.by).into());
+        let holders = holders.iter().map(ToString::to_string).collect();
+        let event = Event::Device { account, facts, holders, certificate, moves, by };
+        journal.append(&Record { at: birth.now.micros(), event })?;
     }
     watch("journal").map_err(failed)?;
     Ok(enrolment)

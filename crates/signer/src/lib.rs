@@ -6,6 +6,7 @@
 pub mod ceremony;
 pub mod control;
 pub mod core;
+pub mod device;
 pub mod enrol;
 pub mod journal;
 pub mod keys;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::DeviceFacts;
+
 /// One thing that happened, with the signer's time in microseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -49,6 +51,26 @@ pub enum Event {
         moves: Vec<KeyMove>,
         /// Who.
         by: By,
+    },
+    /// A key was made inside a device, or such a key was opened.
+    Device {
+        /// Number of the account.
+        account: u32,
+        /// What the device said of itself.
+        facts: DeviceFacts,
+        /// Who holds its PIN; written when the key is made.
+        holders: Vec<String>,
+        /// The device's certificate as people noted it; written when the key is made.
+        certificate: String,
+        /// Keys that moved by it.
+        moves: Vec<KeyMove>,
+        /// Who.
+        by: By,
+    },
+    /// A device's key signed a canary.
+    CanarySigned {
+        /// The first 16 bytes of the signature's nonce point and of a digest of what it signs, hexadecimal.
+        signature: (String, String),
     },
     /// A key quorum allowed a wallet's key to be opened.
     Authorised {

@@ -53,7 +53,7 @@ pub struct State {
 pub fn verification_key(wallet: &policy::Wallet, network: types::Network) -> String {
     let text = match WalletDescriptor::parse(&wallet.descriptor, network) {
         Ok(descriptor) => {
-            let mut keys: Vec<String> = descriptor.keys().iter().map(|key| key.xpub.to_string()).collect();
+            let mut keys: Vec<String> = descriptor.keys().iter().map(|key| key.public_key().to_string()).collect();
             keys.sort();
             format!("{}\n{}", descriptor.threshold(), keys.join("\n"))
         }
@@ -141,6 +141,11 @@ impl State {
                 self.life.signed(&wallet.parse().map_err(|_| Nonsense)?, signatures)?;
             }
             Event::Keys { moves, by } => self.life.apply(moves, &by.into(), at)?,
+            Event::Device { account, facts, holders, certificate, moves, by } => {
+                self.life.device(*account, facts, holders, certificate)?;
+                self.life.apply(moves, &by.into(), at)?;
+            }
+            Event::CanarySigned { signature } => self.life.drew(std::slice::from_ref(signature))?,
             Event::Authorised { wallet, until, signatures, account, created, instruction } => {
                 let instruction: InstructionId = instruction.parse().map_err(|_| Nonsense)?;
                 let wallet = wallet.parse().map_err(|_| Nonsense)?;

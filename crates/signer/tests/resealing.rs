@@ -293,7 +293,7 @@ fn too_few_shares_a_running_signer_and_a_full_disk_are_named_and_nothing_is_half
     let medium = [medium.as_slice(), &["--seal", "0042", "--person", "hana", "--second"]].concat();
     assert!(text(common::processes::run(&[medium.as_slice(), &["hana"]].concat())).contains("second-person"));
     assert!(common::processes::run(&[medium.as_slice(), &["olga"]].concat()).status.success());
-    fleet.processes[0] = common::processes::Process::start(fleet.directories[0].path());
+    fleet.processes[0] = common::processes::Process::start(fleet.directories[0].path(), &[]);
     let moved = medium.iter().map(|word| word.replace("set-1-hana", "set-1-hugo")).collect::<Vec<_>>();
     assert!(
         text(run(&[moved.as_slice(), &["hana".to_owned()]].concat())).contains("second-person"),

@@ -121,7 +121,7 @@ fn bring_back(mut fleet: Fleet, media: &Path) -> Fleet {
         let output = command(&[adopt.as_slice(), &[&genesis, "--charter", &second]].concat(), &[&all[0], &all[1]]);
         assert!(output.contains("version 2"), "{output}");
     }
-    fleet.processes = directories.iter().map(|directory| Process::start(directory.path())).collect();
+    fleet.processes = directories.iter().map(|directory| Process::start(directory.path(), &[])).collect();
     fleet.directories = directories;
     fleet.enrolments = replaced.into_iter().map(|(_, enrolment)| enrolment).collect();
     fleet.house.charter = next;

@@ -31,5 +31,6 @@ pub use cloning::{ReceptionKey, WrappedKey};
 pub use error::{PinTries, TokenError};
 pub use facts::{Facts, Flags, Version};
 pub use keys::{Export, KeyFacts, KeyId, KeyIdError, KeyKind};
+pub use module::load;
 pub use token::Token;
 pub use wrapping::WRAPPED_BYTES;

@@ -38,6 +38,11 @@ fn modules() -> MutexGuard<'static, BTreeMap<PathBuf, Loaded>> {
     MODULES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Loads the library, starts it once and stops it again: for a process that cannot load code any more when it opens a token.
+pub fn load(path: &Path) -> Result<(), TokenError> {
+    Module::start(path).map(drop)
+}
+
 impl Module {
     /// Loads and starts the library if nobody has yet.
     pub fn start(path: &Path) -> Result<Module, TokenError> {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use policy::{PaymentKind, Tier, count_approvals};
-use types::{Approval, Body, Instruction, Moment};
+use policy::{Counted, PaymentKind, Tier, count_approvals};
+use types::{Approval, Body, Instruction, Moment, OperatorId};
 
 use crate::instruction::show;
 use crate::report::{Report, read, read_charter, read_instruction};
@@ -29,7 +29,7 @@ pub fn run(charter: &Path, instruction: &Path, approvals: &[String]) -> Result<R
     }
     for person in &counted.people {
         let name = charter.operator(person).map_or("", |operator| operator.name.as_str());
-        report.line("approved by", format!("{person} ({name})"));
+        report.line("approved by", format!("{person} ({name}), with {}", key_of(&counted, person)));
     }
     for (person, refusal) in &counted.refused {
         report.refuse(format!("the approval of {person} does not count: {refusal}"));
@@ -37,9 +37,10 @@ pub fn run(charter: &Path, instruction: &Path, approvals: &[String]) -> Result<R
     let concerns = |tier: &&Tier| concerns(tier, &instruction);
     let mut open = false;
     for tier in charter.tiers.iter().filter(concerns) {
-        let met = counted.meets(tier.quorum);
+        let met = counted.in_tier(&charter, tier).meets(tier.quorum);
         open |= met;
-        let needed = format!("{} people of {} organisations", tier.quorum.people, tier.quorum.organisations);
+        let needed =
+            format!("{} people of {} organisations{}", tier.quorum.people, tier.quorum.organisations, keys_of(tier));
         report.line(format!("tier {}", tier.name), format!("{}: needs {needed}", if met { "met" } else { "not met" }));
     }
     if instruction.amount().is_none() {
@@ -54,6 +55,17 @@ pub fn run(charter: &Path, instruction: &Path, approvals: &[String]) -> Result<R
         report.refuse("the approvals open no tier for this amount; limits over time are the signers' to know");
     }
     Ok(report)
+}
+
+/// By which kind of key somebody approved.
+pub fn key_of(counted: &Counted, person: &OperatorId) -> &'static str {
+    let bound = counted.device_bound.contains(person);
+    if bound { "a key that cannot leave its device" } else { "a key that can leave its device" }
+}
+
+/// Which keys a tier asks for, in words.
+pub const fn keys_of(tier: &Tier) -> &'static str {
+    if tier.device_bound { ", with keys that cannot leave their device" } else { "" }
 }
 
 fn concerns(tier: &Tier, instruction: &Instruction) -> bool {

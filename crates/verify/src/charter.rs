@@ -5,6 +5,7 @@ use std::path::Path;
 use policy::changes;
 use types::words;
 
+use crate::approvals::keys_of;
 use crate::report::{Report, read_charter};
 
 /// Shows a charter, and what it changes.
@@ -23,13 +24,14 @@ pub fn run(file: &Path, current: Option<&Path>, text_to_sign: Option<&Path>) -> 
         report.line(
             format!("tier {}", tier.name),
             format!(
-                "wallet {}, at most {} each{}{}, {} people of {} organisations",
+                "wallet {}, at most {} each{}{}, {} people of {} organisations{}",
                 tier.wallet,
                 tier.amount_max,
                 if windows.is_empty() { "" } else { ", " },
                 windows.join(", "),
                 tier.quorum.people,
-                tier.quorum.organisations
+                tier.quorum.organisations,
+                keys_of(tier)
             ),
         );
     }

@@ -8,7 +8,7 @@ use audit_log::{Entry, Verifier};
 use policy::{BookEntry, Outcome, Question, count_approvals, decide};
 use types::{Amount, Approval, Moment, grouped};
 
-use crate::approvals::{approval, now};
+use crate::approvals::{approval, key_of, now};
 use crate::instruction::show;
 use crate::report::{Report, read_charter, read_instruction};
 use crate::transaction;
@@ -93,7 +93,7 @@ pub fn run(charter: &Path, file: &PathBuf, given: &Given<'_>) -> Result<Report, 
     let at = now()?;
     let counted = count_approvals(&charter, &instruction, &approvals, at);
     for person in &counted.people {
-        report.line("approved by", person);
+        report.line("approved by", format!("{person}, with {}", key_of(&counted, person)));
     }
     for (person, refusal) in &counted.refused {
         report.refuse(format!("the approval of {person} does not count: {refusal}"));

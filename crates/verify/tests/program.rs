@@ -65,6 +65,7 @@ impl Desk {
                 quorum: two,
                 destinations: Destinations::Any,
                 customer_signature: true,
+                device_bound: false,
                 delay_seconds: 0,
                 hours: None,
             }],
@@ -184,6 +185,25 @@ fn an_approver_reads_signs_and_counts() {
         "{text}"
     );
     assert_eq!(count(&[&olga]).0, Some(1));
+    // A charter that asks for keys which cannot leave their device: these can, and it says so.
+    let charter = policy::Charter::from_bytes(&std::fs::read(desk.directory.path().join("charter.json")).unwrap());
+    let mut asks = charter.clone().unwrap();
+    asks.tiers[0].device_bound = true;
+    for operator in &mut asks.operators {
+        operator.keys.push(format!("sk-ssh-ed25519@openssh.com {}", operator.id));
+    }
+    desk.write("charter.json", &asks.to_bytes());
+    let (code, text) = count(&[&olga, &omar]);
+    for part in [
+        "olga (Operator olga), with a key that can leave its device",
+        "not met: needs 2 people of 2",
+        "keys that cannot leave",
+    ] {
+        assert!(code == Some(1) && text.contains(part), "{part} in {text}");
+    }
+    let (_, text) = desk.run(&["charter", "charter.json"]);
+    assert!(text.contains("2 people of 2 organisations, with keys that cannot leave their device"), "{text}");
+    desk.write("charter.json", &charter.unwrap().to_bytes());
     let (code, text) = count(&[&olga, &omar, &olga]);
     assert_eq!((code, text.contains("counted already")), (Some(1), true), "{text}");
     desk.write("instruction.json", &{
@@ -263,6 +283,7 @@ fn a_decision_is_read_again_with_the_addresss_history() {
         &types::words(&instruction.digest()).join(" "),
         &format!("paid 1 times before, first at {}", at(8_000)),
         "2000 base units",
+        "olga, with a key that can leave its device",
         "counted are 1 of 1: needs 1 more from south",
         "349000 sat to our change address 2",
         "fee",

@@ -9,8 +9,8 @@ mod select;
 mod sign;
 
 pub use address::{AddressError, address_of, parse_address};
-pub use descriptor::{AccountKey, Branch, Derived, DescriptorError, WalletDescriptor};
+pub use descriptor::{AccountKey, AccountPublic, Branch, Derived, DescriptorError, WalletDescriptor};
 pub use generate::{Change, GenerateError, Input, SEQUENCE, generate};
 pub use inspect::{Caps, ChangeOutput, EffectInput, Effects, InspectRefusal, Payment, inspect};
 pub use select::{Coin, INPUTS_MAX, SelectError, Selection, Target, fee, select};
-pub use sign::{PartialSignature, SignError, combine, finalize, sign};
+pub use sign::{OutsideError, PartialSignature, SignError, combine, finalize, sign, sign_outside};

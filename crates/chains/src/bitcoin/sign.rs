@@ -1,7 +1,7 @@
 use bitcoin::bip32::{ChildNumber, Xpriv};
 use bitcoin::hashes::Hash as _;
 use bitcoin::psbt::Psbt;
-use bitcoin::secp256k1::{All, Message, PublicKey, Secp256k1};
+use bitcoin::secp256k1::{self, All, Message, PublicKey, Secp256k1};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::{Amount, Transaction, Witness, ecdsa};
 
@@ -68,20 +68,68 @@ pub fn sign(
     account: &Xpriv,
     secp: &Secp256k1<All>,
 ) -> Result<Vec<PartialSignature>, SignError> {
-    if transaction.compute_txid() != effects.txid {
-        return Err(SignError::Differs);
-    }
-    let mut signatures = Vec::with_capacity(effects.inputs.len());
-    for (position, (message, input)) in
-        messages(transaction, &effects.inputs)?.into_iter().zip(&effects.inputs).enumerate()
-    {
+    each(transaction, effects, secp, |input, message| {
         let steps = [ChildNumber::Normal { index: input.branch.number() }, ChildNumber::Normal { index: input.index }];
         let key = account.derive_priv(secp, &steps).map_err(|_| SignError::ForeignKey)?.private_key;
         let public = key.public_key(secp);
+        // Before the signature: a foreign key signs nothing.
         if !input.derived.keys.contains_key(&public) {
             return Err(SignError::ForeignKey);
         }
-        let signature = secp.sign_ecdsa(&message, &key);
+        Ok((public, secp.sign_ecdsa(message, &key)))
+    })
+}
+
+/// Why a transaction was not signed by a key that is held elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutsideError<E> {
+    /// What is wrong with the transaction, the key, or the signature that came back.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// Whoever holds the key gave no signature.
+    #[error("whoever holds the key does not sign")]
+    Outside(E),
+}
+
+/// Signs every input with a key of which only the public half is here, such as one inside a device: `sign` is given each digest (32
+/// bytes, BIP-143 with SIGHASH_ALL) and returns r and s, 32 bytes each, s in the lower half (BIP-146).
+///
+/// Whoever answers is not believed: each signature is verified before any is returned. As [`sign`], it takes the effects that
+/// [`super::inspect()`] returned for this very transaction.
+pub fn sign_outside<E>(
+    transaction: &Transaction,
+    effects: &Effects,
+    public: &PublicKey,
+    secp: &Secp256k1<All>,
+    mut sign: impl FnMut(&[u8; 32]) -> Result<[u8; 64], E>,
+) -> Result<Vec<PartialSignature>, OutsideError<E>> {
+    let mut position = 0;
+    each(transaction, effects, secp, |input, message| {
+        if !input.derived.keys.contains_key(public) {
+            return Err(SignError::ForeignKey.into());
+        }
+        let signature = sign(message.as_ref()).map_err(OutsideError::Outside)?;
+        let signature = secp256k1::ecdsa::Signature::from_compact(&signature);
+        let signature = signature.map_err(|_| SignError::Invalid { input: position })?;
+        position += 1;
+        Ok((*public, signature))
+    })
+}
+
+/// Has every input signed, and returns nothing unless every signature verifies. Low S only: libsecp256k1 verifies no other.
+fn each<E: From<SignError>>(
+    transaction: &Transaction,
+    effects: &Effects,
+    secp: &Secp256k1<All>,
+    mut sign: impl FnMut(&EffectInput, &Message) -> Result<(PublicKey, secp256k1::ecdsa::Signature), E>,
+) -> Result<Vec<PartialSignature>, E> {
+    if transaction.compute_txid() != effects.txid {
+        return Err(SignError::Differs.into());
+    }
+    let mut signatures = Vec::with_capacity(effects.inputs.len());
+    let messages = messages(transaction, &effects.inputs)?;
+    for (position, (message, input)) in messages.into_iter().zip(&effects.inputs).enumerate() {
+        let (public, signature) = sign(input, &message)?;
         secp.verify_ecdsa(&message, &signature, &public).map_err(|_| SignError::Invalid { input: position })?;
         signatures.push(PartialSignature {
             input: position,

@@ -3,12 +3,14 @@
 //! Reads can be replayed by whoever recorded them within minutes, to nobody's use but a reader's; everything that changes
 //! something carries an idempotency key, so that its replay is answered with what was done the first time.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::body::to_bytes;
-use axum::extract::{ConnectInfo, FromRequest, Request};
+use axum::extract::{ConnectInfo, FromRequest, Request, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
 use policy::Action;
 use policy::http_signature::{Parameters, Parts as SignedParts, verify};
 use serde::de::DeserializeOwned;
@@ -16,7 +18,7 @@ use types::{CustomerId, CustomerRequest, OperatorId, Party};
 
 use super::App;
 use super::limits::{BODY_MAX, LIFETIME_SECONDS_MAX, SKEW_SECONDS};
-use crate::custody::{Visitor, now};
+use crate::custody::{Visitor, answering, now};
 use crate::problem::Problem;
 
 /// A request whose signature holds.
@@ -56,10 +58,16 @@ pub fn visitor(app: &App, head: &Parts) -> Visitor {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let named = || text("x-forwarded-for")?.rsplit(',').next()?.trim().parse().ok();
     let source = if app.config.console.behind_proxy { named() } else { peer };
-    let terminal: String =
-        text("user-agent").unwrap_or("unknown").chars().filter(|one| !one.is_control()).take(200).collect();
-    // Nobody's network: whoever is bound to one is refused.
-    Visitor { source: source.unwrap_or(IpAddr::from([0, 0, 0, 0])), terminal }
+    let terminal = text("user-agent").map(|text| text.chars().filter(|one| !one.is_control()).take(200).collect());
+    let unknown = Visitor::unknown();
+    Visitor { source: source.unwrap_or(unknown.source), terminal: terminal.unwrap_or(unknown.terminal) }
+}
+
+/// Remembers who sent a request for as long as it is answered.
+pub async fn remember_visitor(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let visitor = visitor(&app, &head);
+    answering(visitor, next.run(Request::from_parts(head, body))).await
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Result<String, Problem> {
@@ -103,7 +111,8 @@ impl FromRequest<App> for Signed {
 }
 
 async fn authenticate(app: &App, request: &CustomerRequest) -> Result<Party, Problem> {
-    let refused = |detail: String| Problem::new(401, "signature", detail);
+    let named = |code: &'static str, detail: String| Problem::new(401, code, detail);
+    let refused = |detail: String| named("signature", detail);
     if request.signature_input.is_empty() {
         return Err(refused("sign the request (RFC 9421); /docs says how, and `claviger` does it for you".to_owned()));
     }
@@ -122,10 +131,18 @@ async fn authenticate(app: &App, request: &CustomerRequest) -> Result<Party, Pro
         .map_err(|error| refused(error.to_string()))?;
     let now = now();
     if parameters.created > now.plus_seconds(SKEW_SECONDS) {
-        return Err(refused("the signature was made in the future; set your clock".to_owned()));
+        let detail = format!("the signature is of {}, and here it is {now}; set your clock", parameters.created);
+        return Err(named("clock-skew", detail));
     }
-    if parameters.expires <= now || parameters.expires > parameters.created.plus_seconds(LIFETIME_SECONDS_MAX) {
-        return Err(refused(format!("the signature has expired, or lives longer than {LIFETIME_SECONDS_MAX} seconds")));
+    if parameters.expires <= now {
+        let detail = format!(
+            "the signature held until {}, and here it is {now}; sign again, and if that does not help set your clock",
+            parameters.expires
+        );
+        return Err(named("clock-skew", detail));
+    }
+    if parameters.expires > parameters.created.plus_seconds(LIFETIME_SECONDS_MAX) {
+        return Err(refused(format!("the signature lives longer than {LIFETIME_SECONDS_MAX} seconds")));
     }
     party.parse().map_err(|_| Problem::new(500, "storage", "the key belongs to nobody"))
 }

@@ -68,6 +68,8 @@ pub struct KeyAnswer {
     pub active_seconds: u64,
     /// How often it moved.
     pub moves: u64,
+    /// The device that holds it: maker, model, firmware, serial number; empty when none does.
+    pub device: String,
 }
 
 /// A way to open a sealed file.
@@ -133,6 +135,7 @@ impl KeyAnswer {
             signatures_left: key.signatures_left,
             active_seconds: key.active_seconds,
             moves: key.moves,
+            device: key.device,
         }
     }
 }

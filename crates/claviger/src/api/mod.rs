@@ -55,8 +55,9 @@ pub async fn serve_operators(listener: TcpListener, app: App, stop: watch::Recei
 
 async fn serve(listener: TcpListener, router: Router, app: App, mut stop: watch::Receiver<bool>) -> Outcome {
     let router = router
-        .merge(health::router(app))
+        .merge(health::router(app.clone()))
         .fallback(respond::nothing_here)
+        .layer(middleware::from_fn_with_state(app, auth::remember_visitor))
         .layer(middleware::from_fn(respond::with_request_id));
     let ended = async move {
         // An error means that the sender is gone: as good as a stop.

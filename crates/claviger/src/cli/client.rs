@@ -9,7 +9,7 @@ use std::time::Duration;
 use ed25519_dalek::{Signer as _, SigningKey};
 use policy::http_signature::{Parameters, Parts, content_digest, signature_base, signature_header};
 use serde_json::Value;
-use types::CustomerRequest;
+use types::{CustomerRequest, Moment};
 
 use crate::Outcome;
 use crate::custody::now;
@@ -62,7 +62,18 @@ impl ApiKey {
 
     /// A request with its signature, made now.
     pub fn sign(&self, method: &str, path: &str, idempotency_key: &str, body: &str) -> Outcome<CustomerRequest> {
-        let created = now().whole_seconds().plus_seconds(-1);
+        self.sign_at(now().whole_seconds().plus_seconds(-1), method, path, idempotency_key, body)
+    }
+
+    /// The same by another clock.
+    pub fn sign_at(
+        &self,
+        created: Moment,
+        method: &str,
+        path: &str,
+        idempotency_key: &str,
+        body: &str,
+    ) -> Outcome<CustomerRequest> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| format!("no randomness: {error}"))?;
         let parameters = Parameters {

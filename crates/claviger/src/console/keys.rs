@@ -37,6 +37,14 @@ fn spoken(kind: &str) -> &'static str {
     }
 }
 
+/// What it is, and the device that it is in.
+fn kind_and_place(key: &KeyAnswer) -> String {
+    match key.device.as_str() {
+        "" => spoken(&key.kind).to_owned(),
+        device => format!("{} in {device}", spoken(&key.kind)),
+    }
+}
+
 fn state(key: &KeyAnswer) -> Cell {
     match (key.open, key.state.as_str()) {
         (true, _) => Cell { small: format!("until {}", key.until), ..Cell::tag("open", "good") },
@@ -54,7 +62,7 @@ fn key_row(key: &KeyAnswer) -> Vec<Cell> {
     let signing = key.kind == KeyKind::Signature.as_str();
     vec![
         Cell::plain(&key.signer),
-        Cell { small: spoken(&key.kind).to_owned(), ..Cell::mono(&key.name) },
+        Cell { small: kind_and_place(key), ..Cell::mono(&key.name) },
         state(key),
         Cell::plain(if key.wallet.is_empty() { "–" } else { &key.wallet }),
         Cell::number(if signing && !key.until.is_empty() { key.signatures_left.to_string() } else { String::new() }),

@@ -112,7 +112,10 @@ fn tier(app: &App, tier: &Tier) -> Vec<String> {
         .collect();
     let people = match (tier.quorum.people, tier.quorum.organisations) {
         (0, _) => "nobody: automatic".to_owned(),
-        (people, organisations) => format!("{people} of {organisations} organisation(s)"),
+        (people, organisations) => {
+            let key = if tier.device_bound { ", with keys that cannot leave their device" } else { "" };
+            format!("{people} of {organisations} organisation(s){key}")
+        }
     };
     let mut times = Vec::new();
     if tier.delay_seconds > 0 {

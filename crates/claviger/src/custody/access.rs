@@ -24,6 +24,24 @@ pub struct Visitor {
     pub terminal: String,
 }
 
+impl Visitor {
+    /// Nobody's address: whoever is bound to a network is refused.
+    pub fn unknown() -> Visitor {
+        Visitor { source: IpAddr::from([0, 0, 0, 0]), terminal: "unknown".to_owned() }
+    }
+}
+
+tokio::task_local! {
+    /// Who sent the request that this task answers.
+    static VISITOR: Visitor;
+}
+
+/// Answers a request. Whatever is refused meanwhile is written down with the visitor's source and terminal, however deep below the
+/// door it is refused: rules about roles ask for the person alone.
+pub async fn answering<T>(visitor: Visitor, work: impl Future<Output = T>) -> T {
+    VISITOR.scope(visitor, work).await
+}
+
 /// Refusals of strangers that are written down within a minute, one by one.
 const STRANGERS_MAX: u32 = 60;
 
@@ -99,10 +117,8 @@ impl Custody {
             }
             Err(problem) => problem,
         };
-        let actor = format!("operator:{operator}");
-        // Refused all the same when it cannot be written down.
-        let step = Move::new(now).audit(&actor, "access.refused", action.as_str(), &*refused.detail);
-        let _ = self.store.commit(step).await;
+        let visitor = VISITOR.try_with(Clone::clone).unwrap_or_else(|_| Visitor::unknown());
+        self.note_refusal(operator.as_str(), action.as_str(), &refused, &visitor, now).await;
         Err(refused)
     }
 

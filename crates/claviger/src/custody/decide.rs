@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use ledger::{Kind, Transfer, TransferId};
+use ledger::{Kind, Refusal, Transfer, TransferId};
 use orders::PaymentState;
 use policy::{Decision, Outcome, Question, count_approvals, decide, verify_customer_request};
-use store::{Event, Move, PaymentRow, Posting};
+use store::{CommitError, Event, Move, PaymentRow, Posting, Statement};
 use types::{Amount, Approval, Evidence, Instruction, Moment};
 
 use super::{Custody, StepError, now, transfer_id};
@@ -42,6 +42,30 @@ impl Custody {
             }
         }
         Ok(())
+    }
+
+    /// Puts payments back where they were that have ended, and whose row says that they may be paid: only somebody who writes into
+    /// the database makes such rows. Their holds are free, and signers may have no reason of their own to refuse.
+    /// Returns which they were.
+    pub(super) async fn put_back_ended(&self) -> Result<HashSet<String>, StepError> {
+        let mut found = HashSet::new();
+        for (payment, action) in self.store.payments_ended_before(PaymentState::Approved).await? {
+            let word = action.strip_prefix("payment.").unwrap_or_default();
+            let corrupt = |_| StepError::Corrupt(format!("the audit entry {action} of {}", payment.id));
+            let state: PaymentState = word.parse().map_err(corrupt)?;
+            let reason = format!("its row said {}, the audit log says that it was {state} before", payment.state);
+            let row = PaymentRow { state, reason, ..payment.clone() };
+            let at = now();
+            let step = Move::new(at).run(row.update(payment.state)).run(contradiction(&row, at)).audit(
+                "system",
+                "payment.put-back",
+                &row.id,
+                &*row.reason,
+            );
+            self.store.commit(step).await?;
+            found.insert(row.id);
+        }
+        Ok(found)
     }
 
     async fn decide_payment(&self, payment: PaymentRow) -> Result<(), StepError> {
@@ -151,7 +175,16 @@ impl Custody {
         let mut step = Move::new(now).run(row.update(from)).audit(actor, &format!("payment.{state}"), &row.id, reason);
         step.postings.push(self.end_hold(&row, kind, Amount::ZERO, now, "void").await?);
         step.events.push(payment_event(&row));
-        self.store.commit(step).await?;
+        let unpaid = Move { postings: vec![], ..step.clone() };
+        match self.store.commit(step).await {
+            // Somebody wrote into the row: it ends all the same, or it would be tried for ever, and nothing of the books moves.
+            Err(CommitError::Ledger(Refusal::NoSuchHold | Refusal::HoldDiffers)) => {
+                let reason = format!("{}; the books have no open hold for it", row.reason);
+                let alarm = contradiction(&PaymentRow { reason, ..row.clone() }, now);
+                self.store.commit(unpaid.run(alarm)).await?;
+            }
+            done => drop(done?),
+        }
         Ok(row)
     }
 
@@ -180,6 +213,12 @@ impl Custody {
         };
         Ok(Posting { transfer, cause: payment.id.clone() })
     }
+}
+
+/// The alarm that a payment's row contradicts the audit log or the books. Only people can judge how that came about.
+fn contradiction(payment: &PaymentRow, at: Moment) -> Statement {
+    let message = format!("{}: somebody wrote into the database; look at the audit log", payment.reason);
+    Statement::raise_alarm("payment-differs", &payment.id, &message, at)
 }
 
 pub(super) fn payment_event(payment: &PaymentRow) -> Event {

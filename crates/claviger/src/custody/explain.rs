@@ -20,7 +20,7 @@ pub struct WhatIf {
     pub amount: String,
     /// The address, or for a transfer our wallet that would be paid.
     pub destination: String,
-    /// Operators who would approve, as if their signatures were there.
+    /// Operators who would approve, as if their signatures were there, each by the strongest key that the charter names.
     #[serde(default)]
     pub approvers: Vec<String>,
 }
@@ -86,6 +86,9 @@ impl Custody {
             if operator.is(policy::Role::Approver) && !counted.people.contains(&operator.id) {
                 counted.people.push(operator.id.clone());
                 counted.organisations.insert(operator.organisation.clone());
+                if operator.has_bound_key() {
+                    counted.device_bound.insert(operator.id.clone());
+                }
             }
         }
         let body = if wanted.customer.is_empty() {

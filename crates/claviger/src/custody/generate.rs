@@ -14,10 +14,13 @@ use super::{Custody, FLOAT, StepError, blocking, now, transfer_id};
 impl Custody {
     /// Makes transactions for all approved payments, one for each wallet and one for each payment that goes alone.
     pub(super) async fn generate_transactions(&self) -> Result<(), StepError> {
-        let approved = self.store.payments_in(PaymentState::Approved).await?;
+        let mut approved = self.store.payments_in(PaymentState::Approved).await?;
         if approved.is_empty() {
             return Ok(());
         }
+        // Looked up after the rows were read: a row that is written now is not among them.
+        let ended = self.put_back_ended().await?;
+        approved.retain(|payment| !ended.contains(&payment.id));
         if self.store.alarms().await?.iter().any(|alarm| alarm.code == "books-differ") {
             return Err(StepError::Waiting {
                 code: "withdrawals-stopped",

@@ -82,6 +82,7 @@ mod tests {
             signatures_left: left,
             active_seconds: 0,
             moves: 0,
+            device: String::new(),
         }
     }
 

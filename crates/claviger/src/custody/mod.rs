@@ -5,6 +5,7 @@
 
 mod access;
 mod addresses;
+mod approvals;
 mod blocks;
 mod broadcast;
 mod carried;
@@ -45,7 +46,7 @@ use types::{Asset, Digest, Moment, WalletId};
 use crate::Outcome;
 use crate::config::Config;
 
-pub use access::{Invitation, Visitor};
+pub use access::{Invitation, Visitor, answering};
 pub use carried::{Carriage, Waiting};
 pub use charter::Adoption;
 pub use explain::{Explanation, WhatIf};

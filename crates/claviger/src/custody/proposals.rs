@@ -2,12 +2,13 @@
 //!
 //! Proposed by one, signed by a quorum, carried to the signers as soon as enough have signed. Signers count again.
 
-use policy::{Action, Charter, Counted, Quorum, Role, changes, count_approvals, missing, verify_succession};
+use policy::{Action, Charter, Counted, KeyPlace, Quorum, Role, changes, count_approvals, missing, verify_succession};
 use serde::{Deserialize, Serialize};
 use signer_wire::RequestBody;
 use store::{ApprovalRow, CommitError, Event, Move, ProposalRow, Statement};
 use types::{Approval, Body, Digest, Freeze, Instruction, KeyStep, Moment, OperatorId, Step, sentence};
 
+use super::approvals::worth;
 use super::{Custody, StepError, blocking, explain};
 use crate::problem::Problem;
 
@@ -347,23 +348,28 @@ impl Custody {
             return Err(Problem::new(403, "approval-refused", reason));
         }
         let approval = ApprovalRow { operator: operator.to_string(), signature: signature.to_owned(), created: now };
-        let step = Move::new(now).run(approval.insert(id)).audit(
-            &format!("operator:{operator}"),
-            "proposal.approved-by",
-            id,
-            "",
-        );
-        match self.store.commit(step).await {
-            // One person counts once, with whatever key.
-            Ok(_) | Err(CommitError::Constraint) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let worth = |signature: &str| {
+            let approval = Approval { operator: operator.clone(), signature: signature.to_owned() };
+            self.worth(&row, approval, now)
+        };
+        let step = Move::new(now).audit(&format!("operator:{operator}"), "proposal.approved-by", id, "");
+        self.keep_approval(id, &approval, worth, step).await?;
         let standing = self.standing(row, now).await?;
         if standing.missing.is_empty() {
             self.carry_out(standing, operator, false, now).await
         } else {
             Ok(standing.row)
         }
+    }
+
+    /// What an approval of a proposal counts for.
+    fn worth(&self, row: &ProposalRow, approval: Approval, now: Moment) -> Option<KeyPlace> {
+        if row.kind == "charter" {
+            let next = Charter::from_bytes(row.text.as_bytes()).ok()?;
+            return self.signature_counts(&next, &approval).then_some(KeyPlace::Anywhere);
+        }
+        let instruction = Instruction::from_canonical(row.text.as_bytes()).ok()?;
+        worth(&self.charter, &instruction, approval, now)
     }
 
     async fn open_proposal(&self, id: &str) -> Result<ProposalRow, Problem> {

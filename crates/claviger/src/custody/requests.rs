@@ -12,6 +12,7 @@ use types::{
     Payment, Transfer, WalletId,
 };
 
+use super::approvals::worth;
 use super::{Custody, StepError, transfer_id};
 use crate::problem::Problem;
 
@@ -317,22 +318,20 @@ impl Custody {
             return Err(Problem::new(403, "approval-refused", refusal.to_string()));
         }
         let row = ApprovalRow { operator: operator.to_string(), signature: signature.to_owned(), created: now };
-        let mut step =
-            Move::new(now).run(row.insert(id)).audit(&format!("operator:{operator}"), "payment.approved-by", id, "");
+        let mut step = Move::new(now).audit(&format!("operator:{operator}"), "payment.approved-by", id, "");
         step.events.push(Event {
             kind: "payment.approval".to_owned(),
             subject: id.to_owned(),
             body: serde_json::json!({"operator": operator.to_string()}).to_string(),
         });
-        match self.store.commit(step).await {
-            // One person counts once, with whatever key.
-            Ok(_) | Err(CommitError::Constraint) => {
-                self.looked().remove(id);
-                self.wake();
-                Ok(payment)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let worth = |signature: &str| {
+            let approval = Approval { operator: operator.clone(), signature: signature.to_owned() };
+            worth(&self.charter, &instruction, approval, now)
+        };
+        self.keep_approval(id, &row, worth, step).await?;
+        self.looked().remove(id);
+        self.wake();
+        Ok(payment)
     }
 
     /// Takes a payment back that is not being signed yet.

@@ -19,7 +19,7 @@ const SPENT: &str = "unknown-spend";
 /// Stands after the signers were frozen for it, until people say that they have seen to it.
 const FROZEN: &str = "frozen-for-spend";
 /// Alarms that people put away; all others clear themselves.
-const FOR_PEOPLE: [&str; 2] = [FROZEN, "settled-left-chain"];
+const FOR_PEOPLE: [&str; 3] = [FROZEN, "settled-left-chain", "payment-differs"];
 
 /// Whether an alarm stands until people put it away.
 pub fn for_people(code: &str) -> bool {
@@ -129,10 +129,8 @@ impl Custody {
     /// Puts an alarm away that people have seen to.
     pub async fn put_away(&self, code: &str, subject: &str, actor: &str, now: Moment) -> Result<(), Problem> {
         if !FOR_PEOPLE.contains(&code) {
-            let detail = format!(
-                "only {} are put away by people; others clear when their cause is gone",
-                FOR_PEOPLE.join(" and ")
-            );
+            let detail =
+                format!("only {} are put away by people; others clear when their cause is gone", FOR_PEOPLE.join(", "));
             return Err(Problem::invalid("alarm", detail));
         }
         if !self.store.alarms().await?.iter().any(|alarm| alarm.code == code && alarm.subject == subject) {

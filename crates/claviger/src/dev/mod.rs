@@ -297,6 +297,7 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
             quorum: Quorum { people, organisations: people },
             destinations,
             customer_signature: kind == PaymentKind::CustomerWithdrawal,
+            device_bound: false,
             delay_seconds: 0,
             hours: None,
         })

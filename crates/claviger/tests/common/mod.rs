@@ -3,6 +3,7 @@
 
 pub mod cold;
 pub mod desk;
+pub mod direct;
 pub mod thief;
 
 use claviger::cli::{Answer, Client};
@@ -136,13 +137,22 @@ impl Town {
         .unwrap()
     }
 
-    pub fn approve(&self, operator: &str, id: &str) -> Answer {
+    pub fn instruction(&self, id: &str) -> types::Instruction {
         let canonical = text(&self.payment(id).unwrap(), "/canonical");
-        let instruction = types::Instruction::from_canonical(canonical.as_bytes()).unwrap();
-        let signature = self.house.people.approve(operator, &instruction).unwrap().signature;
+        types::Instruction::from_canonical(canonical.as_bytes()).unwrap()
+    }
+
+    pub fn approve(&self, operator: &str, id: &str) -> Answer {
+        let signature = self.house.people.approve(operator, &self.instruction(id)).unwrap().signature;
+        self.hand_in(operator, id, &signature)
+    }
+
+    /// Hands in an operator's approval, whatever it is.
+    pub fn hand_in(&self, operator: &str, id: &str, signature: &str) -> Answer {
         let body = json!({"signature": signature}).to_string();
         let path = format!("/v1/payments/{id}/approvals");
-        self.house.operator(operator).unwrap().ask("POST", &path, &format!("{operator}-{id}"), &body).unwrap()
+        let key = types::Digest::of(&[signature.as_bytes()]).to_string();
+        self.house.operator(operator).unwrap().ask("POST", &path, &key, &body).unwrap()
     }
 
     pub fn alarms(&self) -> Result<Vec<Value>, String> {

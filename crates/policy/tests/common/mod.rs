@@ -82,6 +82,7 @@ pub fn charter(operators: Vec<Operator>) -> Charter {
         quorum: Quorum { people, organisations: people },
         destinations,
         customer_signature: kind == PaymentKind::CustomerWithdrawal,
+        device_bound: false,
         delay_seconds: 0,
         hours: None,
     };

@@ -32,7 +32,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use chains::bitcoin::AccountKey;
+use chains::bitcoin::{AccountKey, AccountPublic};
 use sealing::{DataKey, Envelope, Kek, NewSlot, SlotName};
 use types::{Instruction, InstructionId, KeyStep, Moment, OperatorId, Step};
 
@@ -123,7 +123,9 @@ pub(crate) fn same_seed(core: &Core, seed: &Seed) -> Result<(String, bool), Refu
     let broken = |error: crate::seed::SeedError| Refused::new("seed", error.to_string());
     let fingerprint = seed.fingerprint(&secp).map_err(broken)?.to_string();
     let mut same = core.seed_name().is_some_and(|name| name.name == fingerprint);
-    for (account, public) in (0..).zip(core.accounts()) {
+    // A key inside a device comes from no seed.
+    let ranged = |public: &&AccountKey| matches!(public.public, AccountPublic::Ranged(_));
+    for (account, public) in (0..).zip(core.accounts()).filter(|(_, public)| ranged(public)) {
         let (_, expression) = seed.account(account, &secp).map_err(broken)?;
         same &= AccountKey::parse(&expression, core.network()).is_ok_and(|derived| derived == *public);
     }

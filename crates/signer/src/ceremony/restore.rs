@@ -86,6 +86,7 @@ pub fn hold(restoration: &Restoration<'_>, slots: &mut Slots<'_>, watch: &mut Wa
         id: restoration.id.clone(),
         network,
         accounts,
+        device: None,
         seed,
         seed_slots,
         account_slots,
@@ -136,13 +137,13 @@ fn accounts_of(seed: &Seed, charter: &Charter) -> Result<u32, Refused> {
     for wallet in &charter.wallets {
         let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network)
             .map_err(|error| Refused::new("charter-unfit", format!("wallet {}: {error}", wallet.id)))?;
-        known.extend(descriptor.keys().iter().map(|key| key.xpub));
+        known.extend(descriptor.keys().iter().map(AccountKey::public_key));
     }
     let mut accounts = None;
     for account in 0..ACCOUNTS_MAX {
         let derived = seed.account(account, &secp).map_err(|error| Refused::new("seed-foreign", error.to_string()))?;
         let key = AccountKey::parse(&derived.1, charter.network);
-        if key.is_ok_and(|key| known.contains(&key.xpub)) {
+        if key.is_ok_and(|key| known.contains(&key.public_key())) {
             accounts = Some(account.saturating_add(1));
         }
     }

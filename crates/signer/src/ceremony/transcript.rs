@@ -58,7 +58,7 @@ pub struct Public {
 
 impl From<Enrolment> for Public {
     fn from(enrolment: Enrolment) -> Public {
-        let Enrolment { signer, network, journal_key, accounts, certificate } = enrolment;
+        let Enrolment { signer, network, journal_key, accounts, certificate, .. } = enrolment;
         Public { accounts, certificate, journal_key, network, signer }
     }
 }

@@ -26,7 +26,10 @@ impl Core {
             let window = wallet.as_ref().and_then(|wallet| self.open_until(wallet, now));
             let allowed = window.or_else(|| wallet.as_ref().and_then(|wallet| self.allowed(wallet, now)));
             let open = window.map_or(0, |_| now.seconds().saturating_sub(entry.since.seconds()).max(0));
+            let account = name.name.parse().ok().filter(|_| name.kind == KeyKind::Signature);
+            let device = account.and_then(|account: u32| self.state.life.devices.get(&account));
             KeyLine {
+                device: device.map(ToString::to_string).unwrap_or_default(),
                 kind: name.kind.to_string(),
                 name: name.name.clone(),
                 state: entry.state.to_string(),

@@ -8,6 +8,7 @@ use signer_wire::ReplyBody;
 use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Moment, SignerId, Step, WalletId};
 
 use super::Core;
+use crate::device::DEVICE;
 use crate::keys::Secret;
 use crate::life::{Actor, KeyName};
 use crate::record::{Event, KeyMove};
@@ -23,6 +24,11 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// What a quorum allows, as people open it.
+    pub(super) const fn new((until, left): (Moment, u64)) -> Window {
+        Window { until, left }
+    }
+
     /// A quorum decides anew while the key is open: less holds at once, more when the holders open it again.
     fn narrow(&mut self, until: Moment, left: u64) {
         self.until = self.until.min(until);
@@ -54,7 +60,7 @@ impl Core {
     }
 
     /// Refuses moves that the tables do not have, by name, before anything is written.
-    fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
+    pub(super) fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
         let mut states = std::collections::BTreeMap::new();
         for one in moves {
             let wrong = |text: String| Refused::new("key-move", text);
@@ -241,11 +247,19 @@ impl Core {
         now: Moment,
     ) -> Result<Vec<WalletId>, Refused> {
         self.check_clock(now)?;
-        let wallets = self.openable(now);
+        let (in_device, wallets): (Vec<_>, Vec<_>) = self
+            .openable(now)
+            .into_iter()
+            .partition(|wallet| self.own.get(wallet).is_some_and(|account| self.keys.in_device(*account).is_some()));
+        if let (Some(wallet), true) = (in_device.first(), wallets.is_empty()) {
+            let reason = format!("the key of wallet {wallet} is inside a device: open it with the device's PIN");
+            return Err(Refused::new(DEVICE, reason));
+        }
         if wallets.is_empty() {
             let reason = "no key quorum lets a key of this signer be opened now; propose an activation";
             return Err(Refused::new("not-authorised", reason));
         }
+        self.check_device(None)?;
         let mut moves = Vec::new();
         for wallet in &wallets {
             let Some(account) = self.own.get(wallet).copied() else { continue };
@@ -274,8 +288,8 @@ impl Core {
             return Err(refused);
         }
         for wallet in &wallets {
-            if let Some((until, left)) = self.allowed(wallet, now) {
-                self.windows.insert(wallet.clone(), Window { until, left });
+            if let Some(allowed) = self.allowed(wallet, now) {
+                self.windows.insert(wallet.clone(), Window::new(allowed));
             }
         }
         Ok(wallets)

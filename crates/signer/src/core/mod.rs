@@ -1,6 +1,7 @@
 //! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
 
 mod board;
+mod device;
 mod execute;
 mod life;
 mod peers;
@@ -9,7 +10,7 @@ mod release;
 mod trial;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chains::bitcoin::WalletDescriptor;
 use policy::{Charter, SignerIdentity, WalletClass};
@@ -63,6 +64,8 @@ pub struct Core {
     slots: Vec<signer_wire::SlotLine>,
     /// What peers must sign before this signer signs anything; none once they did.
     nonce: Option<String>,
+    /// The library that speaks to the device.
+    module: Option<PathBuf>,
     pending: BTreeMap<String, Pending>,
 }
 
@@ -113,6 +116,7 @@ impl Core {
             windows: BTreeMap::new(),
             slots: Vec::new(),
             nonce: Some(hex::encode(nonce)),
+            module: None,
             pending: BTreeMap::new(),
         };
         if let Some(charter) = core.state.charter.clone() {
@@ -152,8 +156,9 @@ impl Core {
 
     fn take_charter(&mut self, charter: &Charter, at: Moment) -> Result<(), Refused> {
         let (wallets, own) = self.fitting(charter)?;
-        let gone: Vec<WalletId> =
-            self.windows.keys().filter(|wallet| own.get(*wallet) != self.own.get(*wallet)).cloned().collect();
+        let other =
+            |wallet: &&WalletId| own.get(*wallet) != self.own.get(*wallet) || self.is_misplaced(wallet, charter);
+        let gone: Vec<WalletId> = self.windows.keys().filter(other).cloned().collect();
         let by = Actor { cause: format!("charter version {}", charter.version), ..Actor::default() };
         self.close_keys(&gone, &by, at)?;
         let text = String::from_utf8(charter.to_bytes()).unwrap_or_default();
@@ -368,15 +373,16 @@ impl Core {
     /// Whether a key that is not this signer's own comes from its seed: one theft would then take two signers' keys.
     fn shared_seed(&self, descriptor: &WalletDescriptor) -> Option<String> {
         let own = self.keys.accounts();
-        let fingerprint = own.first()?.fingerprint;
+        let ranged = own.iter().find(|key| matches!(key.public, chains::bitcoin::AccountPublic::Ranged(_)));
+        let fingerprint = ranged?.fingerprint;
         let ours = |key: &chains::bitcoin::AccountKey| self.keys.account_of(key).is_some();
         let alike = |key: &chains::bitcoin::AccountKey| {
-            key.fingerprint == fingerprint || own.iter().any(|account| account.xpub == key.xpub)
+            key.fingerprint == fingerprint || own.iter().any(|account| account.public_key() == key.public_key())
         };
         let stray = descriptor.keys().iter().find(|key| !ours(key) && alike(key));
         let twice = descriptor.keys().iter().filter(|key| ours(key)).nth(1);
         let key = stray.or(twice)?;
-        Some(format!("the key {} comes from this signer's own seed {fingerprint}, under another signer", key.xpub))
+        Some(format!("the key {key} comes from this signer's own seed {fingerprint}, under another signer"))
     }
 
     fn exposure(&self, now: Moment) -> Result<ReplyBody, Refused> {

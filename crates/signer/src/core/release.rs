@@ -26,6 +26,12 @@ pub(crate) struct Pending {
 const BEAT_SECONDS: i64 = 60;
 /// The refusal of a signature that would tell the key.
 const NONCE_REPEATED: &str = "nonce-repeated";
+
+fn repeated() -> Refused {
+    let reason = "the nonce of a signature was used before; this machine must not sign any more";
+    Refused::new(NONCE_REPEATED, reason)
+}
+
 /// Longest challenge of a canary, in bytes.
 const CHALLENGE_BYTES_MAX: usize = 128;
 
@@ -56,7 +62,10 @@ impl Core {
             self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
         }
         self.check_left(&wallet, pending.effects.inputs.len(), false, now)?;
-        let parts = self.sign_pending(pending)?;
+        let parts = match self.sign_pending(pending) {
+            Ok(parts) => parts,
+            Err(refused) => return Err(self.after_failure(&wallet, refused, now)),
+        };
         let signatures = match self.check_nonces(pending, &parts) {
             Err(refused) if refused.code == NONCE_REPEATED => {
                 // Whatever makes this machine's nonces cannot be trusted any more.
@@ -81,6 +90,9 @@ impl Core {
     }
 
     fn sign_pending(&self, pending: &Pending) -> Result<Vec<PartialSignature>, Refused> {
+        if let Some(parts) = self.sign_in_device(pending) {
+            return parts;
+        }
         let account = self.own.get(&pending.wallet).and_then(|account| self.keys.account(*account));
         let account = account.ok_or_else(|| Refused::for_now("key-inactive", "the key was closed just now"))?;
         let parts = sign(&pending.transaction, &pending.effects, &account, self.keys.secp())
@@ -99,23 +111,27 @@ impl Core {
         for part in parts {
             let wrong = || Refused::new("signing", "a signature has no form");
             let signature = ecdsa::Signature::from_slice(&part.signature).map_err(|_| wrong())?;
-            let (nonce, _) = signature
-                .signature
-                .serialize_compact()
-                .split_first_chunk()
-                .map(|(r, s)| (*r, s.len()))
-                .ok_or_else(wrong)?;
             let input = u64::try_from(part.input).unwrap_or(u64::MAX).to_be_bytes();
             let message = Digest::of(&[&pending.effects.txid.to_byte_array(), &input, &part.public_key]);
-            let message: [u8; 16] = message.as_bytes().first_chunk().copied().ok_or_else(wrong)?;
-            let twice = here.insert(nonce, message).is_some_and(|before| before != message);
-            if twice || self.state.life.repeats(&nonce, &message) {
-                let reason = "the nonce of a signature was used before; this machine must not sign any more";
-                return Err(Refused::new(NONCE_REPEATED, reason));
+            let one = self.check_nonce(&signature.signature.serialize_compact(), &message)?;
+            if here.insert(one.0.clone(), one.1.clone()).is_some_and(|before| before != one.1) {
+                return Err(repeated());
             }
-            kept.push((hex::encode(nonce), hex::encode(message)));
+            kept.push(one);
         }
         Ok(kept)
+    }
+
+    /// Refuses a nonce point that has signed something else before. A device draws its own nonces, and is not believed to draw them
+    /// well. Returns what the journal keeps: the beginnings of both.
+    pub(super) fn check_nonce(&self, signature: &[u8; 64], message: &Digest) -> Result<(String, String), Refused> {
+        let wrong = || Refused::new("signing", "a signature has no form");
+        let nonce: [u8; 16] = signature.first_chunk().copied().ok_or_else(wrong)?;
+        let message: [u8; 16] = message.as_bytes().first_chunk().copied().ok_or_else(wrong)?;
+        if self.state.life.repeats(&nonce, &message) {
+            return Err(repeated());
+        }
+        Ok((hex::encode(nonce), hex::encode(message)))
     }
 
     pub(super) fn canary(&mut self, challenge: &str, now: Moment) -> Result<ReplyBody, Refused> {
@@ -131,11 +147,8 @@ impl Core {
             self.remember(now, Event::Beat)?;
         }
         self.tick(now)?;
-        let Some(mut key) = self.keys.canary() else {
-            let reason = "no key of this signer is open; a key quorum lets them be opened";
-            return Err(Refused::for_now("key-inactive", reason));
-        };
         let text = format!("claviger-canary-v1\n{challenge}");
+        let Some(mut key) = self.keys.canary() else { return self.device_canary(&text, now) };
         let message = Message::from_digest(sha256::Hash::hash(text.as_bytes()).to_byte_array());
         let public = key.public_key(self.keys.secp());
         let signature = self.keys.secp().sign_ecdsa(&message, &key);

@@ -3,6 +3,7 @@
 mod backup;
 mod carry;
 mod derive_account;
+mod device;
 mod entropy;
 mod keys;
 mod medium;
@@ -14,6 +15,7 @@ mod reseal;
 mod restore;
 mod setup;
 mod step;
+mod token;
 mod transcript;
 
 use std::error::Error;
@@ -43,6 +45,8 @@ enum Command {
     Open(keys::Open),
     /// Close keys now.
     Close(keys::Close),
+    /// Look at a device that holds keys, and clone a key to a second one.
+    Device(device::Device),
     /// Show every key that this signer ever had.
     Board(keys::Board),
     /// At a signer without a network: read bundles, sign them, and hand answers out.
@@ -79,6 +83,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Run(run) => run.run(),
         Command::Open(open) => open.run(),
         Command::Close(close) => close.run(),
+        Command::Device(device) => device.run(),
         Command::Board(board) => board.run(),
         Command::Offline(offline) => offline.run(),
         Command::Backup(backup) => backup.run(),

@@ -24,7 +24,7 @@ pub enum Offline {
     /// Show what a bundle says, as this signer reads it, and what would come of it. Changes nothing.
     Show(Show),
     /// Show a bundle, ask, sign it and write the answer. The same bundle again gives the same signatures.
-    Sign(Sign),
+    Sign(Box<Sign>),
     /// Write the answer to a bundle that was signed before once more.
     Answer(Again),
     /// Show every key that this signer ever had.

@@ -36,7 +36,9 @@ impl Reseal {
     /// Seals anew.
     pub fn run(self) -> Outcome {
         let mut unlock = unlock(&self.opening, Some(&self.seed), &self.person.person);
-        let mut slots = new_slots(&self.seal, &self.seal_seed);
+        let (id, _, enrolment) = signer::enrol::load(&self.data)?;
+        let network = enrolment.network.parse()?;
+        let mut slots = new_slots(&self.seal, &self.seal_seed, &id, network);
         let detail =
             hold(&self.data, &self.allowed, &self.person, |bench| reseal::hold(bench, &mut unlock, &mut slots))?;
         println!("sealed anew: {detail}");

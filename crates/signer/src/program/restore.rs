@@ -74,7 +74,9 @@ impl Restore {
                 newest.digest()
             );
         }
-        let enrolment = restore::hold(&restoration, &mut new_slots(&self.seal, &self.seal_seed), &mut |_| Ok(()))?;
+        let network = charters.last().ok_or("name the charter: --charter FILE")?.network;
+        let mut slots = new_slots(&self.seal, &self.seal_seed, &self.id, network);
+        let enrolment = restore::hold(&restoration, &mut slots, &mut |_| Ok(()))?;
         println!("{}", serde_json::to_string_pretty(&enrolment)?);
         Ok(())
     }

@@ -6,22 +6,26 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use bitcoin::secp256k1::PublicKey;
 use clap::Args;
 use signer::ceremony::dice::Dice;
 use signer::ceremony::entropy::Part;
 use signer::ceremony::generate::{self, Others};
 use signer::core::Core;
+use signer::device::{DeviceFacts, NewDevice};
 use signer::enrol::{self, Birth, EnrolError, Enrolment, Origin, files};
 use signer::vault::{Vault, check_apart, random, slot_lines};
 use signer::{control, keys, server};
+use token::Export;
 use types::{Network, SignerId};
 use walls::{LandlockRule, MemoryRule, Walls};
 use zeroize::Zeroizing;
 
 use super::Outcome;
 use super::entropy::Table;
-use super::opening::slots;
+use super::opening::{holders, slots};
 use super::people::{Person, approvals, charters};
+use super::token::Place;
 
 /// `init`.
 #[derive(Args)]
@@ -45,12 +49,23 @@ pub struct Init {
     #[arg(long, default_value_t = 2)]
     accounts: u32,
     /// What opens the keys, once for each way: `NAME=passphrase:HOLDER[:FILE]`, `NAME=shares:M:HOLDER,HOLDER,…:DIRECTORY`,
-    /// `NAME=age:HOLDER,…:RECIPIENT,…`. Without FILE the passphrase is asked for.
+    /// `NAME=age:HOLDER,…:RECIPIENT,…`, `NAME=token:HOLDER,…:MODULE:LABEL:KEY[:PINFILE]` (PKCS #11; the wrapping key is made
+    /// where the token has none of that name). Without FILE or PINFILE the passphrase or PIN is asked for.
     #[arg(long = "seal", value_name = "SLOT", required = true)]
     seal: Vec<String>,
     /// What opens the seed, where that is not what opens the keys; the same forms.
     #[arg(long = "seal-seed", value_name = "SLOT")]
     seal_seed: Vec<String>,
+    /// Make a further account's key inside a token (PKCS #11), where it stays: `HOLDER,…:MODULE:LABEL:KEY[:PINFILE]`, with those who
+    /// hold the PIN.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// The device's key may be cloned to a second device, once: it signs nothing before it is sealed.
+    #[arg(long, requires = "device")]
+    device_clone: bool,
+    /// The device's certificate, to be written down, such as "CMVP 4321".
+    #[arg(long, requires = "device", default_value = "")]
+    device_certificate: String,
     #[command(flatten)]
     person: Person,
 }
@@ -83,12 +98,16 @@ impl Init {
         let (person, terminal) = (self.person.person.to_string(), self.person.terminal());
         let (seed, report) = generate::seed(part, others, dice.as_ref(), &mut random, &person, &terminal)?;
         drop(dice);
-        let account_slots = slots(&self.seal)?;
-        let seed_slots = if self.seal_seed.is_empty() { slots(&self.seal)? } else { slots(&self.seal_seed)? };
+        let context = |vault: Vault| vault.context(&self.id, self.network);
+        let account_slots = slots(&self.seal, &context(Vault::Accounts)?)?;
+        let seal_seed = if self.seal_seed.is_empty() { &self.seal } else { &self.seal_seed };
+        let seed_slots = slots(seal_seed, &context(Vault::Seed)?)?;
+        let device = self.device()?;
         let birth = Birth {
             id: self.id,
             network: self.network,
             accounts: self.accounts,
+            device,
             seed,
             seed_slots,
             account_slots,
@@ -114,6 +133,25 @@ fn dice(file: &Path) -> Outcome<Dice> {
         Zeroizing::new(fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?)
     };
     Ok(Dice::read(&text)?)
+}
+
+impl Init {
+    /// Makes the key inside the device.
+    fn device(&self) -> Outcome<Option<NewDevice>> {
+        let Some(text) = &self.device else { return Ok(None) };
+        if fs::read_dir(&self.data).is_ok_and(|mut entries| entries.next().is_some()) {
+            // Before the device has a key that nobody uses.
+            return Err(EnrolError::Taken(self.data.clone()).into());
+        }
+        let (people, place) = text.split_once(':').ok_or("a device is written HOLDER,…:MODULE:LABEL:KEY[:PINFILE]")?;
+        let place: Place = place.parse()?;
+        let holders = holders(people)?;
+        let token = place.open()?;
+        let export = if self.device_clone { Export::UntilSealed } else { Export::Never };
+        let public_key = PublicKey::from_slice(&token.create_signing_key(&place.key, export)?)?;
+        let (facts, certificate) = (DeviceFacts::of(&token, &place.key), self.device_certificate.clone());
+        Ok(Some(NewDevice { public_key, facts, holders, certificate }))
+    }
 }
 
 /// `adopt`.
@@ -182,6 +220,12 @@ pub struct Run {
     /// A further directory that stays writable, such as that of a software token; once for each.
     #[arg(long, value_name = "DIRECTORY")]
     read_write: Vec<PathBuf>,
+    /// A further directory or file that stays readable, such as a token library's configuration; once for each.
+    #[arg(long, value_name = "PATH")]
+    read_only: Vec<PathBuf>,
+    /// The library (PKCS #11) of the device that holds this signer's key. It is loaded before the walls go up.
+    #[arg(long, value_name = "FILE")]
+    device_module: Option<PathBuf>,
     /// Let memory go to the swap: for hosts without one, or with an encrypted one, that do not let memory be locked.
     #[arg(long)]
     may_swap: bool,
@@ -194,7 +238,7 @@ impl Run {
     fn walls(&self, port: u16) -> Walls {
         Walls {
             read_write: std::iter::once(&self.data).chain(&self.read_write).cloned().collect(),
-            read_only: vec![],
+            read_only: self.read_only.clone(),
             listen_port: Some(port),
             memory: if self.may_swap { MemoryRule::MaySwap } else { MemoryRule::Locked },
             landlock: if self.landlock_if_there { LandlockRule::IfThere } else { LandlockRule::Required },
@@ -208,6 +252,10 @@ impl Run {
         let (id, keys, enrolment) = enrol::load(&self.data)?;
         let mut core = Core::open(id, keys, &self.data.join(files::JOURNAL))?;
         core.show_slots(slot_lines(&self.data)?);
+        if let Some(module) = &self.device_module {
+            token::load(module)?;
+            core.use_module(module.clone());
+        }
         if core.offline() {
             return Err("this signer has no network by its charter: use `claviger-signer offline`".into());
         }

@@ -13,7 +13,7 @@ use signer::refusal::Refused;
 use signer::server;
 use signer::vault::Vault;
 use signer_wire::{Approval, Evidence, Instruction};
-use types::OperatorId;
+use types::{Network, OperatorId, SignerId};
 
 use super::Outcome;
 use super::opening::{self, Opening};
@@ -78,10 +78,13 @@ pub fn unlock<'a>(
 pub fn new_slots<'a>(
     seal: &'a [String],
     seal_seed: &'a [String],
+    signer: &'a SignerId,
+    network: Network,
 ) -> impl FnMut(Vault) -> Result<Vec<NewSlot>, Refused> + 'a {
     move |vault| {
         let texts = if vault == Vault::Seed && !seal_seed.is_empty() { seal_seed } else { seal };
-        opening::slots(texts).map_err(|error| Refused::new("seal", text(&*error)))
+        let context = vault.context(signer, network)?;
+        opening::slots(texts, &context).map_err(|error| Refused::new("seal", text(&*error)))
     }
 }
 

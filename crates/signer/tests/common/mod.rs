@@ -78,7 +78,10 @@ impl House {
             .collect();
         let customer = SigningKey::from_bytes(&[42; 32]);
         let descriptor = |enrolments: &[Enrolment]| {
-            let keys: Vec<_> = enrolments.iter().map(|enrolment| enrolment.accounts[0].clone()).collect();
+            // A signer with a device has its key in the wallet.
+            let key =
+                |one: &Enrolment| one.accounts[if one.device.is_some() { one.accounts.len() - 1 } else { 0 }].clone();
+            let keys: Vec<_> = enrolments.iter().map(key).collect();
             format!("wsh(sortedmulti(2,{}))", keys.join(","))
         };
         let wallet = |id: &str, class, enrolments| Wallet {
@@ -98,6 +101,7 @@ impl House {
             quorum: Quorum { people, organisations: people },
             destinations,
             customer_signature: kind == PaymentKind::CustomerWithdrawal,
+            device_bound: false,
             delay_seconds: 0,
             hours: None,
         };
@@ -338,6 +342,7 @@ pub fn birth(id: &str, now: Moment) -> Birth {
         id: id.parse().unwrap(),
         network: Network::Regtest,
         accounts: 2,
+        device: None,
         seed: Seed::from_bytes(&bytes, Network::Regtest).unwrap(),
         seed_slots: slots(),
         account_slots: slots(),

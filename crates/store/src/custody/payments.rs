@@ -146,6 +146,19 @@ impl PaymentRow {
 }
 
 impl ApprovalRow {
+    /// Takes the place of another one of the same person, if that is still there.
+    pub fn replace(&self, payment: &str, before: &ApprovalRow) -> Statement {
+        Statement::new(
+            "UPDATE approvals SET signature = $4, created = $5 WHERE payment = $1 AND operator = $2 AND signature = $3",
+        )
+        .bind(payment)
+        .bind(self.operator.as_str())
+        .bind(before.signature.as_str())
+        .bind(self.signature.as_str())
+        .bind(self.created)
+        .expect(1)
+    }
+
     /// Writes it; one of this person that is there already makes the move fail.
     pub fn insert(&self, payment: &str) -> Statement {
         Statement::new("INSERT INTO approvals (payment, operator, signature, created) VALUES ($1, $2, $3, $4)")
@@ -166,6 +179,23 @@ impl Store {
     pub async fn payments_in(&self, state: PaymentState) -> Result<Vec<PaymentRow>, StoreError> {
         let values = vec![state.as_str().into()];
         self.fetch(select!("WHERE state = $1 ORDER BY created, id"), values).await?.iter_mut().map(read).collect()
+    }
+
+    /// Payments in a state of which the audit log says that they had ended, with its word for that: `payment.` and a state.
+    pub async fn payments_ended_before(&self, state: PaymentState) -> Result<Vec<(PaymentRow, String)>, StoreError> {
+        let sql = "SELECT payments.id, audit.action FROM payments JOIN audit ON audit.subject = payments.id
+                   WHERE payments.state = $1 AND audit.action IN
+                   ('payment.settled', 'payment.refused', 'payment.cancelled', 'payment.expired') ORDER BY audit.seq";
+        let mut ended: Vec<(PaymentRow, String)> = Vec::new();
+        for mut row in self.fetch(sql, vec![state.as_str().into()]).await? {
+            let (id, action) = (row.text()?, row.text()?);
+            if ended.iter().all(|(payment, _)| payment.id != id)
+                && let Some(payment) = self.payment(&id).await?
+            {
+                ended.push((payment, action));
+            }
+        }
+        Ok(ended)
     }
 
     /// Payments of a group of tries, in the order of their identifiers.

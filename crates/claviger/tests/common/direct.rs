@@ -1,0 +1,77 @@
+//! Whoever has the online system's certificate asks signers directly: no server, no database.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use bitcoin::psbt::Psbt;
+use chains::bitcoin::WalletDescriptor;
+use signer_client::SignerClient;
+use types::{Amount, Approval, Body, Evidence, Instruction, Network};
+
+use super::{ASSET, Town, id_of};
+
+/// A withdrawal of alice's with its transaction.
+pub struct Order {
+    pub instruction: Instruction,
+    pub wires: Vec<signer_wire::Instruction>,
+    pub psbt: Psbt,
+}
+
+impl Order {
+    /// Signed with alice's key, approved as `approve` says.
+    pub fn new(
+        town: &Town,
+        key: &str,
+        destination: &str,
+        sats: u64,
+        approve: impl Fn(&Instruction) -> Vec<Approval>,
+    ) -> Order {
+        let mut purse = claviger::dev::Purse::new(hot(town));
+        let deposits = town.olga().get("/v1/deposits").unwrap();
+        for deposit in deposits["items"].as_array().unwrap() {
+            let (txid, _) = deposit["id"].as_str().unwrap().split_once(':').unwrap();
+            purse.take_all(&town.house.node.client().transaction(&txid.parse().unwrap()).unwrap());
+        }
+        purse.prune(&town.house.node).unwrap();
+        let body = Town::withdrawal(sats, destination).to_string();
+        let request =
+            town.house.people.key("alice").unwrap().sign("POST", policy::WITHDRAWALS_PATH, key, &body).unwrap();
+        let created = claviger::custody::now().whole_seconds();
+        let instruction = Instruction {
+            id: id_of(key).parse().unwrap(),
+            created,
+            expires: created.plus_seconds(600),
+            charter: 1,
+            body: Body::CustomerWithdrawal(types::Payment {
+                customer: "alice".parse().unwrap(),
+                asset: ASSET,
+                wallet: "hot".parse().unwrap(),
+                destination: destination.to_owned(),
+                amount: Amount::from_sats(sats),
+                fee_max: Amount::from_sats(50_000),
+            }),
+        };
+        let evidence = Evidence { customer_request: Some(request), approvals: approve(&instruction) };
+        let draft = purse.draft(&[&instruction], 5_000, &[], 100).unwrap();
+        let wires = vec![claviger::wire::instruction(&instruction, &evidence)];
+        Order { instruction, wires, psbt: draft.psbt }
+    }
+
+    /// Asks these signers; the words of those that refuse.
+    pub fn ask(&self, signers: &mut [SignerClient]) -> Result<Vec<signer_client::Signed>, String> {
+        let needed = signers.len().min(2);
+        signer_client::sign(signers, needed, &self.wires, &hex::encode(self.psbt.serialize())).map_err(|error| {
+            error.refusals.iter().map(|(place, error)| format!("{place}: {error}")).collect::<Vec<_>>().join("; ")
+        })
+    }
+}
+
+/// The hot wallet.
+pub fn hot(town: &Town) -> WalletDescriptor {
+    WalletDescriptor::parse(&town.house.charter.wallets[0].descriptor, Network::Regtest).unwrap()
+}
+
+/// Fresh connections to some of the signers.
+pub fn signers(town: &Town, places: &[usize]) -> Vec<SignerClient> {
+    let config = claviger::config::Config::read(&town.house.directory().join("claviger.json")).unwrap();
+    let all = claviger::custody::connect_signers(&config).unwrap().into_iter().enumerate();
+    all.filter(|(place, _)| places.contains(place)).map(|(_, client)| client).collect()
+}
