@@ -39,6 +39,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "chains",
             "signer-wire",
             "signer-client",
+            "paper",
             "node",
             "store",
             "audit-log",

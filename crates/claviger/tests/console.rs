@@ -12,10 +12,11 @@ use serde_json::json;
 use testkit::{Passkey, Window};
 
 /// Every page, by its path below the console.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "",
     "/withdrawals",
     "/transfers",
+    "/cold",
     "/decisions",
     "/deposits",
     "/wallets",

@@ -182,7 +182,7 @@ fn t03_requests_that_are_not_the_customers_own_are_refused() {
     assert_eq!(bob.ask("GET", &format!("/v1/withdrawals/{id}"), "", "").unwrap().status, 404);
     assert_eq!(bob.ask("POST", &format!("/v1/withdrawals/{id}/cancel"), "x", "").unwrap().status, 404);
     assert!(bob.get("/v1/withdrawals").unwrap().pointer("/items").and_then(Value::as_array).unwrap().is_empty());
-    let huge = client.ask("POST", "/v1/withdrawals", "huge", &" ".repeat(70_000)).unwrap();
+    let huge = client.ask("POST", "/v1/withdrawals", "huge", &" ".repeat(300_000)).unwrap();
     assert_eq!((huge.status, text(&huge.body, "/code").as_str()), (413, "body-too-large"));
     assert_eq!(client.ask("GET", "/v1/nowhere", "", "").unwrap().status, 404);
     assert_eq!(client.ask("POST", "/v1/account", "x", "").unwrap().status, 405);

@@ -2,9 +2,11 @@
 //!
 //! Nothing here is trusted: every field is a text that the receiver parses and checks again.
 
+mod bundle;
 mod frame;
 mod message;
 
+pub use bundle::{Answer, Bundle, CARRIED_BYTES_MAX, CARRIED_ITEMS_MAX, CARRIED_VERSION, CarriedError, NextCharter};
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, read_frame, write_frame};
 pub use message::{
     Approval, Ceremony, Customer, Evidence, Head, Instruction, KeyLine, Limit, Refusal, Reply, ReplyBody, Request,

@@ -89,6 +89,8 @@ pub mod files {
     pub const JOURNAL: &str = "journal";
     /// Where people at this machine open and close keys.
     pub const CONTROL: &str = "control.sock";
+    /// Answers of a signer without a network, by the digests of their bundles.
+    pub const ANSWERS: &str = "answers";
 }
 
 /// A signer that is about to be.

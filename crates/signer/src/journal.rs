@@ -21,7 +21,8 @@ const LENGTH_BYTES: usize = 4;
 /// The file with the chain's state.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    /// None for a trial, which writes nothing.
+    file: Option<File>,
     /// Bytes of whole records.
     length: u64,
     /// Hash after each record; the first stands for the empty journal.
@@ -65,11 +66,30 @@ impl Journal {
         if let Some(directory) = path.parent() {
             File::open(directory)?.sync_all()?;
         }
-        let mut journal = Journal { file, length: 0, hashes: vec![Digest::from_bytes([0; HASH_BYTES])], broken: false };
         let mut bytes = Vec::new();
-        journal.file.read_to_end(&mut bytes)?;
+        (&file).read_to_end(&mut bytes)?;
+        let (mut journal, records, cut) = Journal::of(&bytes)?;
+        if cut {
+            file.set_len(journal.length)?;
+            file.sync_all()?;
+        }
+        (&file).seek(SeekFrom::Start(journal.length))?;
+        journal.file = Some(file);
+        Ok((journal, records))
+    }
+
+    /// Reads a journal, perhaps one that is in use, and then only pretends to write: for finding out what would come of something.
+    pub fn trial(path: &Path) -> Result<(Journal, Vec<Record>), JournalError> {
+        let (journal, records, _) = Journal::of(&std::fs::read(path)?)?;
+        Ok((journal, records))
+    }
+
+    /// The chain and its records, and whether a tail was left over.
+    fn of(bytes: &[u8]) -> Result<(Journal, Vec<Record>, bool), JournalError> {
+        let mut journal =
+            Journal { file: None, length: 0, hashes: vec![Digest::from_bytes([0; HASH_BYTES])], broken: false };
         let mut records = Vec::new();
-        let mut rest = bytes.as_slice();
+        let mut rest = bytes;
         while let Some((json, hash, after)) = split(rest) {
             let seq = journal.seq() + 1;
             let record =
@@ -79,12 +99,7 @@ impl Journal {
             journal.length += u64::try_from(rest.len() - after.len()).unwrap_or_default();
             rest = after;
         }
-        if !rest.is_empty() {
-            journal.file.set_len(journal.length)?;
-            journal.file.sync_all()?;
-        }
-        journal.file.seek(SeekFrom::Start(journal.length))?;
-        Ok((journal, records))
+        Ok((journal, records, !rest.is_empty()))
     }
 
     /// Number of the newest record; 0 when there is none.
@@ -118,7 +133,7 @@ impl Journal {
         bytes.extend_from_slice(hash.as_bytes());
         // A crash before the sync returns leaves a tail that is cut at the next start, or a whole record that nobody was
         // told of: an intent without a signature, which is safe.
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes).and_then(|()| file.sync_data()));
         if let Err(error) = written {
             self.take_back();
             return Err(error.into());
@@ -129,11 +144,11 @@ impl Journal {
     }
 
     fn take_back(&mut self) {
-        let undone = self
-            .file
+        let Some(file) = self.file.as_mut() else { return };
+        let undone = file
             .set_len(self.length)
-            .and_then(|()| self.file.seek(SeekFrom::Start(self.length)))
-            .and_then(|_| self.file.sync_data());
+            .and_then(|()| file.seek(SeekFrom::Start(self.length)))
+            .and_then(|_| file.sync_data());
         self.broken = undone.is_err();
     }
 }

@@ -11,6 +11,7 @@ pub mod enrol;
 pub mod journal;
 pub mod keys;
 pub mod life;
+pub mod offline;
 pub mod record;
 pub mod refusal;
 pub mod seed;

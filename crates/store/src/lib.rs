@@ -15,8 +15,9 @@ mod verify;
 mod writer;
 
 pub use custody::{
-    AddressRow, AlarmRow, ApprovalRow, AuditRow, CoinRow, CoinState, CredentialRow, DepositRow, EnrolmentRow, EventRow,
-    Origin, Page, PaymentRow, ProposalRow, SessionRow, TransactionRow, TransactionState, WebhookRow,
+    AddressRow, AlarmRow, ApprovalRow, AuditRow, CarriedRow, CharterRow, CoinRow, CoinState, CredentialRow, DepositRow,
+    EnrolmentRow, EventRow, Origin, Page, PaymentRow, ProposalRow, SessionRow, TransactionRow, TransactionState,
+    WebhookRow,
 };
 pub use engine::{Location, Row, Value};
 pub use error::{CommitError, StoreError};

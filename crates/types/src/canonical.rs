@@ -143,12 +143,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(fields in proptest::collection::btree_map("[a-z_]{1,8}", "[^\\p{Cc}]{0,20}", 0..6)) {
+        fn what_is_written_is_read_back(fields in proptest::collection::btree_map("[a-z_]{1,8}", "[^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]{0,20}", 0..6)) {
             let mut object = CanonicalObject::default();
             for (key, value) in &fields {
                 object.insert(key, value);
             }
             prop_assert_eq!(CanonicalObject::from_bytes(&object.to_bytes()), Ok(object));
+        }
+
+        #[test]
+        fn t04_characters_that_are_not_seen_or_change_how_others_are_seen_are_refused(character in "[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]") {
+            let mut object = CanonicalObject::default();
+            object.insert("reason", format!("a{character}b"));
+            prop_assert!(CanonicalObject::from_bytes(&object.to_bytes()).is_err(), "{:?}", character);
         }
     }
 }

@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod charter;
 mod decision;
+mod descriptors;
 mod instruction;
 mod report;
 mod transaction;
@@ -106,6 +107,15 @@ enum Command {
         #[arg(long)]
         head: Option<String>,
     },
+    /// Show each wallet's output descriptors, for wallets that watch and cannot sign.
+    Descriptors {
+        /// The charter.
+        #[arg(long)]
+        charter: PathBuf,
+        /// Print one wallet's as Bitcoin Core's `importdescriptors` takes them, and nothing else.
+        #[arg(long, value_name = "WALLET")]
+        import: Option<String>,
+    },
     /// Check that an address belongs to a wallet.
     Address {
         /// The charter.
@@ -125,6 +135,14 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
+        Command::Descriptors { charter, import: Some(wallet) } => match descriptors::import(&charter, &wallet) {
+            Ok(argument) => {
+                println!("{argument}");
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => Err(error),
+        },
+        Command::Descriptors { charter, import: None } => descriptors::run(&charter),
         Command::Instruction { file, text_to_sign } => instruction::run(&file, text_to_sign.as_deref()),
         Command::Approvals { charter, instruction, approvals } => approvals::run(&charter, &instruction, &approvals),
         Command::Decision { charter, instruction, approvals, audit, head, psbt, also } => {

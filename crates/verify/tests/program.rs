@@ -335,3 +335,43 @@ fn bad_files_are_named() {
     assert_eq!((code, text.contains("canonical")), (Some(1), true), "{text}");
     assert_eq!(desk.run(&["instruction"]).0, Some(2));
 }
+
+#[test]
+fn bitcoin_core_watches_by_the_descriptors_and_yields_our_addresses() {
+    let desk = Desk::new();
+    let (code, text) = desk.run(&["descriptors", "--charter", "charter.json"]);
+    assert_eq!(code, Some(0), "{text}");
+    for branch in [Branch::Receive, Branch::Change] {
+        let single = desk.wallet.single(branch);
+        assert!(text.contains(&single) && single.contains(&format!("/{}/*", branch.number())), "{single} in {text}");
+        assert!(!single.contains("<0;1>") && !single.contains("prv"), "{single}");
+    }
+    assert_eq!(desk.run(&["descriptors", "--charter", "charter.json", "--import", "cold"]).0, Some(1));
+    let (code, import) = desk.run(&["descriptors", "--charter", "charter.json", "--import", "hot"]);
+    assert_eq!(code, Some(0));
+    let import: serde_json::Value = serde_json::from_str(&import).unwrap();
+
+    let node = node::regtest::Bitcoind::start(&desk.path("bitcoind")).unwrap();
+    let client = node.client();
+    // Without private keys, blank.
+    client.call("createwallet", serde_json::json!(["watch", true, true])).unwrap();
+    let imported = client.call_wallet("watch", "importdescriptors", serde_json::json!([import])).unwrap();
+    let good = |one: &serde_json::Value| one.get("success") == Some(&true.into());
+    assert!(imported.as_array().is_some_and(|all| all.len() == 2 && all.iter().all(good)), "{imported}");
+    let asked = [
+        ("getnewaddress", serde_json::json!(["", "bech32"]), Branch::Receive),
+        ("getrawchangeaddress", serde_json::json!(["bech32"]), Branch::Change),
+    ];
+    for (method, parameters, branch) in asked {
+        for index in 0..3 {
+            let address = client.call_wallet("watch", method, parameters.clone()).unwrap();
+            assert_eq!(address, desk.wallet.derive(branch, index).unwrap().address.as_str(), "{method} {index}");
+        }
+    }
+    // It sees what is paid to us.
+    let own = desk.wallet.derive(Branch::Receive, 1).unwrap().address;
+    node.pay(&own, 123_456).unwrap();
+    node.mine(1).unwrap();
+    let received = client.call_wallet("watch", "getreceivedbyaddress", serde_json::json!([own])).unwrap();
+    assert_eq!(received.as_f64(), Some(0.001_234_56));
+}

@@ -216,6 +216,12 @@ impl WalletDescriptor {
         &self.keys
     }
 
+    /// One branch's own descriptor, with its checksum (BIP-380): public keys only.
+    pub fn single(&self, branch: Branch) -> String {
+        let [receive, change] = &self.branches;
+        if branch == Branch::Receive { receive.to_string() } else { change.to_string() }
+    }
+
     /// Derives the address at `index` of `branch`.
     pub fn derive(&self, branch: Branch, index: u32) -> Result<Derived, DescriptorError> {
         let child = ChildNumber::from_normal_idx(index).map_err(|_| DescriptorError::Index(index))?;

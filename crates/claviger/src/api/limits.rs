@@ -1,7 +1,7 @@
 //! Bounds on what a caller may send.
 
-/// Longest body, in bytes.
-pub const BODY_MAX: usize = 64 * 1024;
+/// Longest body, in bytes: the signatures of a transaction with as many coins as there may be.
+pub const BODY_MAX: usize = 256 * 1024;
 /// How far ahead of our clock a request's `created` may lie, in seconds.
 pub const SKEW_SECONDS: i64 = 60;
 /// Longest time for which a request may be signed, in seconds.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod auth;
+mod carried;
 mod customer;
 mod docs;
 mod health;
@@ -16,6 +17,7 @@ mod signing;
 
 pub use answers::{BalanceAnswer, PageQuery, cursor};
 pub use auth::visitor;
+pub use carried::standing;
 pub use keys::{KeyAnswer, KeysAnswer, ask_keys};
 pub use signing::{SignerAnswer, ask_signers};
 

@@ -17,7 +17,7 @@ use super::answers::{
 };
 use super::auth::{ByOperator, body};
 use super::respond::ProblemBody;
-use super::{keys, people, signing};
+use super::{carried, keys, people, signing};
 use crate::custody::{FLOAT, TransferBody, now};
 use crate::problem::Problem;
 
@@ -43,6 +43,11 @@ pub fn router(app: App) -> Router {
         .routes(routes!(approve))
         .routes(routes!(cancel))
         .routes(routes!(bump))
+        .routes(routes!(carried::waiting))
+        .routes(routes!(carried::bundle))
+        .routes(routes!(carried::answer))
+        .routes(routes!(carried::steps))
+        .routes(routes!(carried::told))
         .routes(routes!(wallets))
         .routes(routes!(reconcile))
         .routes(routes!(signing::signers))

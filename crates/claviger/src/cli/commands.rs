@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use types::Amount;
 
 use super::actions::{approve, audit, execute, read, signatures, unfreeze};
+use super::carried::CarriedRequest;
 use super::client::{ApiKey, Client};
 use super::people::PeopleRequest;
 use super::printer::Printer;
@@ -202,6 +203,9 @@ pub enum Request {
     Events(Page),
     /// Whether a quorum of signers can sign, and the node and the books answer.
     Ready,
+    /// What people carry to signers without a network, and back.
+    #[command(flatten)]
+    Carried(CarriedRequest),
     /// What people decide together.
     #[command(flatten)]
     People(PeopleRequest),
@@ -404,6 +408,7 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
             printer.one(&answer.body, &columns)?;
             if answer.status == 200 { Ok(()) } else { Err("not ready".to_owned()) }
         }
+        Request::Carried(request) => super::carried::run(client, printer, request),
         Request::People(request) => super::people::run(client, printer, request),
         _ => Err("this is not an operator's request".to_owned()),
     }

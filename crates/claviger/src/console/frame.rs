@@ -29,10 +29,11 @@ pub struct Link {
     pub count: usize,
 }
 
-const PAGES: [(&str, &str); 13] = [
+const PAGES: [(&str, &str); 14] = [
     ("/console", "Overview"),
     ("/console/withdrawals", "Withdrawals"),
     ("/console/transfers", "Transfers"),
+    ("/console/cold", "Cold storage"),
     ("/console/decisions", "Decisions"),
     ("/console/deposits", "Deposits"),
     ("/console/wallets", "Wallets"),

@@ -4,6 +4,7 @@
 //! words with `claviger-verify` elsewhere, and sign the digest with keys that only they hold.
 
 mod charts;
+mod cold;
 mod decisions;
 mod doors;
 mod frame;
@@ -45,6 +46,10 @@ pub fn router(app: App) -> Router {
         .route("/console/payments/{id}/approve", post(payment::approve))
         .route("/console/payments/{id}/stop", post(payment::stop))
         .route("/console/transactions/{txid}/bump", post(payment::bump))
+        .route("/console/cold", get(cold::page))
+        .route("/console/cold/{txid}/answer", post(cold::answer))
+        .route("/console/cold/{txid}/{signer}/bundle", get(cold::bundle))
+        .route("/console/cold/{txid}/{signer}/codes", get(cold::codes))
         .route("/console/deposits", get(lists::deposits))
         .route("/console/deposits/release", post(lists::release))
         .route("/console/wallets", get(lists::wallets))

@@ -72,7 +72,8 @@ impl Custody {
             }
             let settings = &self.config.withdrawals;
             let (waited, wanted) = (tip.saturating_sub(row.tip), self.wanted_rate()?);
-            if is_bump_due(waited, settings.bump_after_blocks, row.rate, wanted) {
+            // Whether people make another trip for a higher fee is theirs to say.
+            if !self.is_cold(&row.wallet) && is_bump_due(waited, settings.bump_after_blocks, row.rate, wanted) {
                 self.bump(row, wanted).await?;
             }
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use policy::{Charter, verify_succession};
 use signer_client::CallError;
 use signer_wire::{ReplyBody, RequestBody};
-use store::{Move, TransactionState};
+use store::{CharterRow, Move, TransactionState};
 use types::{Approval, Moment};
 
 use super::{Custody, blocking};
@@ -46,7 +46,17 @@ impl Custody {
             return Err(Problem::new(409, "payments-under-way", detail));
         }
         let (signers, failed) = blocking(|| self.offer(&next, text, approvals));
-        let step = Move::new(now).audit(
+        // Kept from the first offer on: a crash later leaves it to be carried to signers without a network all the same.
+        let wires: Vec<_> = approvals.iter().map(crate::wire::approval).collect();
+        let kept = CharterRow {
+            digest: next.digest(),
+            version: next.version,
+            text: text.to_owned(),
+            approvals: serde_json::to_string(&wires)
+                .map_err(|error| Problem::new(500, "charter", error.to_string()))?,
+            created: now,
+        };
+        let step = Move::new(now).run(kept.put()).audit(
             actor,
             "charter.offered",
             &next.digest().to_string(),

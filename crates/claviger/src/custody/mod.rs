@@ -8,6 +8,7 @@ mod addresses;
 mod approvals;
 mod blocks;
 mod broadcast;
+mod carried;
 mod charter;
 mod decide;
 mod deposits;
@@ -46,6 +47,7 @@ use crate::Outcome;
 use crate::config::Config;
 
 pub use access::{Invitation, Visitor, answering};
+pub use carried::{Carriage, Waiting};
 pub use charter::Adoption;
 pub use explain::{Explanation, WhatIf};
 pub use proposals::{Proposal, Standing};

@@ -458,12 +458,18 @@ impl Custody {
 
     /// Where people have to take a step of a key's life that no connected signer can be handed; none for everything else.
     fn carried_by_hand(&self, body: &Body) -> Option<String> {
-        let Body::KeyStep(step) = body else { return None };
-        let offline = self.charter.signer(&step.signer).is_some_and(|signer| signer.offline);
+        let bundle = || Some("agreed; it goes to signers without a network with the next bundle".to_owned());
+        let without = |signer: &types::SignerId| self.charter.signer(signer).is_some_and(|signer| signer.offline);
+        let step = match body {
+            Body::KeyStep(step) => step,
+            Body::Unfreeze(freeze) if without(&freeze.signer) => return bundle(),
+            _ => return None,
+        };
+        let offline = without(&step.signer);
         let cold = step.wallet.as_ref().and_then(|wallet| self.charter.wallet(wallet));
         let cold = cold.is_some_and(|wallet| wallet.class == policy::WalletClass::Cold);
         if step.step.remote() && (offline || cold) {
-            return Some("agreed; it goes to signers without a network with the next bundle".to_owned());
+            return bundle();
         }
         (!step.step.remote()).then(|| format!("agreed; to be done at the machine of signer {}", step.signer))
     }

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bitcoin::consensus::encode::serialize;
-use bitcoin::psbt::Psbt;
 use bitcoin::secp256k1::Secp256k1;
-use chains::bitcoin::{PartialSignature, combine, finalize, inspect};
+use chains::bitcoin::{PartialSignature, combine, finalize};
 use ledger::{Kind, Transfer, TransferId};
 use orders::PaymentState;
-use signer_client::{CallError, SessionError, Signed, sign};
-use store::{Move, PaymentRow, Posting, Statement, TransactionRow, TransactionState};
+use signer_client::{CallError, SessionError, sign};
+use signer_wire::Signature;
+use store::{Event, Move, PaymentRow, Posting, Statement, TransactionRow, TransactionState};
 use types::Amount;
 
 use super::{Custody, FLOAT, StepError, blocking, now, transfer_id};
@@ -17,13 +17,15 @@ use super::{Custody, FLOAT, StepError, blocking, now, transfer_id};
 impl Custody {
     /// Has every generated transaction signed.
     pub(super) async fn sign_transactions(&self) -> Result<(), StepError> {
-        let mut outcome = Ok(());
+        let mut outcome = self.tell_heads().await;
         for row in self.store.transactions_in(TransactionState::Generated).await? {
             if self.patience().get(&row.txid).is_some_and(|(until, _)| Instant::now() < *until) {
                 continue;
             }
             // What one transaction waits for, others need not.
-            if let Err(error) = self.sign_one(row).await {
+            let signed =
+                if self.is_cold(&row.wallet) { self.sign_by_hand(row).await } else { self.sign_one(row).await };
+            if let Err(error) = signed {
                 outcome = Err(error);
             }
         }
@@ -47,7 +49,10 @@ impl Custody {
         let error = match blocking(|| sign(&mut self.signers(), needed, &wires, &hex::encode(&row.psbt))) {
             Ok(signed) => {
                 self.patience().remove(&row.txid);
-                return self.signed(row, &payments, &signed).await;
+                let name = |place: usize| self.config.signers.get(place).map_or("?", |signer| signer.id.as_str());
+                let names: Vec<&str> = signed.iter().map(|signed| name(signed.signer)).collect();
+                let signatures: Vec<_> = signed.iter().flat_map(|signed| signed.signatures.clone()).collect();
+                return self.signed(row, &payments, &names, &signatures, "signers").await;
             }
             Err(error) => error,
         };
@@ -55,7 +60,7 @@ impl Custody {
         if refused && (payments.len() > 1 || !may_change(&error)) {
             self.patience().remove(&row.txid);
             return if row.txid == row.group {
-                self.dissolve(row, payments, &error).await
+                self.dissolve(row, payments, &self.name_signers(&error)).await
             } else {
                 self.give_up_bump(row, &error).await
             };
@@ -69,7 +74,7 @@ impl Custody {
     }
 
     /// Waits longer after each failure: 0.2 s, twice that, up to five seconds.
-    fn wait_for_signers(&self, txid: &str) {
+    pub(super) fn wait_for_signers(&self, txid: &str) {
         let mut patience = self.patience();
         let (_, failures) = patience.get(txid).copied().unwrap_or((Instant::now(), 0));
         let wait = Duration::from_millis(200).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(5));
@@ -84,14 +89,20 @@ impl Custody {
         format!("too few signers signed; {}", error.refusals.iter().map(refusal).collect::<Vec<_>>().join("; "))
     }
 
-    async fn signed(&self, row: TransactionRow, payments: &[PaymentRow], signed: &[Signed]) -> Result<(), StepError> {
+    /// Enough signatures are here; the alarm `code` ends.
+    pub(super) async fn signed(
+        &self,
+        row: TransactionRow,
+        payments: &[PaymentRow],
+        signers: &[&str],
+        signatures: &[Signature],
+        code: &str,
+    ) -> Result<(), StepError> {
         let corrupt = |error: String| StepError::Corrupt(format!("transaction {}: {error}", row.txid));
         let wallet = self.wallet(&row.wallet)?;
-        let mut psbt = Psbt::deserialize(&row.psbt).map_err(|error| corrupt(error.to_string()))?;
-        let outputs = self.outputs(payments)?;
-        let effects = inspect(&psbt, wallet, &outputs, &self.caps()).map_err(|error| corrupt(error.to_string()))?;
+        let (mut psbt, effects) = self.inspected(&row, payments)?;
         let secp = Secp256k1::new();
-        for signature in signed.iter().flat_map(|signed| &signed.signatures) {
+        for signature in signatures {
             let bytes = |text: &str| hex::decode(text).map_err(|error| corrupt(error.to_string()));
             let part = PartialSignature {
                 input: signature.input,
@@ -108,14 +119,12 @@ impl Custody {
             updated: at,
             ..row.clone()
         };
-        let signers: Vec<&str> = signed
-            .iter()
-            .filter_map(|signed| self.config.signers.get(signed.signer).map(|signer| signer.id.as_str()))
-            .collect();
         let mut step = Move::new(at)
             .run(next.update(TransactionState::Generated))
-            .run(Statement::clear_alarm("signers", &row.txid, at))
+            .run(Statement::clear_alarm(code, &row.txid, at))
             .audit("system", "transaction.signed", &row.txid, format!("by {}", signers.join(", ")));
+        let body = serde_json::json!({"signers": signers}).to_string();
+        step.events.push(Event { kind: "transaction.signed".to_owned(), subject: row.txid.clone(), body });
         for payment in payments.iter().filter(|payment| payment.state == PaymentState::Generated) {
             let next = PaymentRow { state: PaymentState::Signed, updated: at, ..payment.clone() };
             step = step.run(next.update(payment.state)).audit("system", "payment.signed", &payment.id, &*row.txid);
@@ -142,22 +151,21 @@ impl Custody {
     /// Every signer refused every time, so none of them has written anything down: coins and payments are
     /// free again. Payments that were together are tried alone, so that one of them does not hold up the others; one that was
     /// alone is refused with the signers' words.
-    async fn dissolve(
+    pub(super) async fn dissolve(
         &self,
         row: TransactionRow,
         payments: Vec<PaymentRow>,
-        error: &SessionError,
+        words: &str,
     ) -> Result<(), StepError> {
         let at = now();
         let alone = payments.len() == 1;
-        let words = self.name_signers(error);
         let hold = <[u8; 16]>::try_from(row.fee_hold.as_slice());
         let hold = hold.map_err(|_| StepError::Corrupt(format!("the fee's hold of {}", row.txid)))?;
         let next = TransactionRow { state: TransactionState::Dissolved, updated: at, ..row.clone() };
         let mut step = Move::new(at)
             .run(next.update(TransactionState::Generated))
             .run(Statement::free_coins(&row.group))
-            .audit("system", "transaction.dissolved", &row.txid, &*words);
+            .audit("system", "transaction.dissolved", &row.txid, words);
         let freed = Transfer {
             id: transfer_id(at, &[&row.txid, "dissolve"]),
             debit: self.account(FLOAT).await?,
@@ -177,16 +185,16 @@ impl Custody {
                 state: PaymentState::Approved,
                 group: String::new(),
                 solo: true,
-                reason: words.clone(),
+                reason: words.to_owned(),
                 updated: at,
                 ..payment.clone()
             };
-            step = step.run(next.update(payment.state)).audit("system", "payment.approved", &payment.id, &*words);
+            step = step.run(next.update(payment.state)).audit("system", "payment.approved", &payment.id, words);
         }
         self.store.commit(step).await?;
         if let (true, Some(payment)) = (alone, payments.into_iter().next()) {
             let payment = PaymentRow { state: PaymentState::Approved, group: String::new(), solo: true, ..payment };
-            self.end_payment(payment, PaymentState::Refused, &words, "system", now()).await?;
+            self.end_payment(payment, PaymentState::Refused, words, "system", now()).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A house with people and coins, and what an attacker with the database can do.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod cold;
 pub mod desk;
 pub mod direct;
 pub mod thief;
@@ -55,6 +56,13 @@ impl Town {
     /// The house's float and coins for alice and bob, credited.
     pub fn with_coins() -> Town {
         let town = Town::start();
+        town.fill();
+        town
+    }
+
+    /// The same with another configuration.
+    pub fn with_coins_but(change: impl Fn(&mut claviger::config::Config)) -> Town {
+        let town = Town::start_with(change);
         town.fill();
         town
     }

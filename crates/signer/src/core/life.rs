@@ -379,8 +379,8 @@ impl Core {
         self.move_keys(moves, &by, last)
     }
 
-    /// Refuses while a wallet's key is not open.
-    pub(super) fn check_key(&mut self, wallet: &WalletId, now: Moment) -> Result<(), Refused> {
+    /// Refuses while a wallet's key is not open, or, `may_open`, could not be opened now.
+    pub(super) fn check_key(&mut self, wallet: &WalletId, may_open: bool, now: Moment) -> Result<(), Refused> {
         self.tick(now)?;
         let Some(account) = self.own.get(wallet).copied() else {
             return Err(Refused::new("wallet", format!("this signer has no key of a wallet \"{wallet}\"")));
@@ -391,7 +391,7 @@ impl Core {
                 format!("the key of wallet {wallet} is suspended here for ever"),
             ));
         }
-        if self.windows.contains_key(wallet) {
+        if self.windows.contains_key(wallet) || (may_open && self.openable(now).contains(wallet)) {
             return Ok(());
         }
         let reason = if self.openable(now).contains(wallet) {
@@ -402,9 +402,16 @@ impl Core {
         Err(Refused::for_now("key-inactive", reason))
     }
 
-    /// Refuses more signatures than the quorum's activation has left.
-    pub(super) fn check_left(&self, wallet: &WalletId, inputs: usize, now: Moment) -> Result<(), Refused> {
-        let left = self.open_until(wallet, now).map_or(0, |(_, left)| left);
+    /// Refuses more signatures than the quorum's activation has left; `may_open` counts what a key could be opened for now.
+    pub(super) fn check_left(
+        &self,
+        wallet: &WalletId,
+        inputs: usize,
+        may_open: bool,
+        now: Moment,
+    ) -> Result<(), Refused> {
+        let allowed = if may_open { self.allowed(wallet, now) } else { self.open_until(wallet, now) };
+        let left = allowed.map_or(0, |(_, left)| left);
         if u64::try_from(inputs).unwrap_or(u64::MAX) <= left {
             return Ok(());
         }

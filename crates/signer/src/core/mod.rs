@@ -7,6 +7,7 @@ mod life;
 mod peers;
 mod prepare;
 mod release;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,10 @@ use crate::refusal::Refused;
 use crate::state::State;
 pub(crate) use execute::check_quorum;
 pub use life::{key_move, path};
-pub(crate) use prepare::read_approval;
+pub use prepare::Examined;
+pub(crate) use prepare::{read as read_instruction, read_approval};
 use release::Pending;
+pub use trial::Trial;
 
 /// The latch that is closed until every peer has said what it remembers of this signer.
 pub const AWAITING_PEERS: &str = "awaiting-peers";
@@ -91,11 +94,16 @@ impl Core {
     pub fn open(id: SignerId, keys: Keys, journal: &Path) -> Result<Core, StartError> {
         let directory = journal.parent().map(Path::to_owned).unwrap_or_default();
         let (journal, records) = Journal::open(journal)?;
+        let core = Core::begin(id, keys, journal, &records)?;
+        crate::vault::settle(&directory, &core.state.life)?;
+        Ok(core)
+    }
+
+    fn begin(id: SignerId, keys: Keys, journal: Journal, records: &[Record]) -> Result<Core, StartError> {
         let mut state = State::default();
-        for record in &records {
+        for record in records {
             state.apply(record)?;
         }
-        crate::vault::settle(&directory, &state.life)?;
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|_| StartError::Random)?;
         let mut core = Core {
@@ -198,7 +206,8 @@ impl Core {
         self.state.latches.keys().cloned().chain(waiting).collect()
     }
 
-    pub(crate) fn charter(&self) -> Result<&Charter, Refused> {
+    /// The charter in force.
+    pub fn charter(&self) -> Result<&Charter, Refused> {
         self.state.charter.as_ref().ok_or_else(|| Refused::new("no-charter", "this signer has not taken a charter yet"))
     }
 

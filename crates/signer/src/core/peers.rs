@@ -152,11 +152,18 @@ impl Core {
             "{} remembers record {} of this signer, which its journal does not have",
             statement.witness, statement.seq
         );
-        // Once is enough: who asks again and again does not fill the disk.
-        if !self.state.latches.contains_key(JOURNAL_BEHIND) {
-            self.remember(self.stamp(now), Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.clone() })?;
-        }
+        self.freeze_behind(&reason, now)?;
         Err(Refused::new(JOURNAL_BEHIND, reason))
+    }
+
+    /// Closes the latch of a journal that was put back to an older state, for good.
+    pub(crate) fn freeze_behind(&mut self, reason: &str, now: Moment) -> Result<(), Refused> {
+        // Once is enough: who asks again and again does not fill the disk.
+        if self.state.latches.contains_key(JOURNAL_BEHIND) {
+            return Ok(());
+        }
+        let event = Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.to_owned() };
+        self.remember(self.stamp(now), event).map(|_| ())
     }
 
     /// Refuses unless enough distinct peers say that they remember exactly this record.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::psbt::Psbt;
-use bitcoin::{OutPoint, ScriptBuf};
+use bitcoin::{OutPoint, ScriptBuf, Transaction};
 use chains::bitcoin::{Branch, Caps, Effects, Payment, inspect, parse_address};
 use policy::{Outcome, Question, Spent, count_approvals, decide, verify_customer_request};
 use signer_wire::{Instruction as WireInstruction, ReplyBody};
@@ -21,8 +21,38 @@ const PENDING_MAX: usize = 64;
 /// The most instructions in one transaction.
 const INSTRUCTIONS_MAX: usize = 100;
 
+/// What the key must be for an examination to end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Openness {
+    /// Open: it is about to sign.
+    Open,
+    /// Open, or such that whoever holds its sealing could open it now.
+    Openable,
+    /// As it may be: nothing is signed.
+    Any,
+}
+
+/// A transaction that may be signed.
+pub struct Examined {
+    /// From which wallet.
+    pub wallet: WalletId,
+    pub(super) transaction: Transaction,
+    /// What it does.
+    pub effects: Effects,
+    /// What it pays for.
+    pub instructions: Vec<Instruction>,
+    pub(super) intended: Vec<Intended>,
+}
+
+impl Examined {
+    /// The tier in which each instruction counts, in order.
+    pub fn tiers(&self) -> impl Iterator<Item = &str> {
+        self.intended.iter().map(|intended| intended.tier.as_str())
+    }
+}
+
 /// Reads an instruction and its evidence from the wire.
-pub(super) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
+pub(crate) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
     let instruction = Instruction::from_canonical(wire.canonical.as_bytes())
         .map_err(|error| Refused::new("instruction", error.to_string()))?;
     if wire.evidence.approvals.len() > APPROVALS_MAX {
@@ -50,6 +80,35 @@ fn read_psbt(text: &str) -> Result<Psbt, Refused> {
 impl Core {
     pub(super) fn prepare(&mut self, wire: &[WireInstruction], psbt: &str, now: Moment) -> Result<ReplyBody, Refused> {
         self.check_clock(now)?;
+        let examined = self.examine(wire, psbt, Openness::Open, now)?;
+        let event = Event::Intent {
+            instructions: examined.intended,
+            txid: examined.effects.txid.to_string(),
+            change_index: examined.effects.change.map(|change| change.index),
+        };
+        let seq = self.remember(now, event)?;
+        let head = self.head();
+        let ticket = head.hash.clone();
+        let Examined { wallet, transaction, effects, instructions, .. } = examined;
+        while self.pending.len() >= PENDING_MAX {
+            let oldest = self.pending.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
+            match oldest.and_then(|ticket| self.pending.remove(&ticket)) {
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.pending.insert(ticket.clone(), Pending { seq, wallet, transaction, effects, instructions });
+        Ok(ReplyBody::Prepared { ticket, head })
+    }
+
+    /// Everything that is checked before an intent is written down.
+    pub(super) fn examine(
+        &mut self,
+        wire: &[WireInstruction],
+        psbt: &str,
+        key: Openness,
+        now: Moment,
+    ) -> Result<Examined, Refused> {
         if wire.is_empty() || wire.len() > INSTRUCTIONS_MAX {
             return Err(Refused::new(
                 "instruction-count",
@@ -59,22 +118,14 @@ impl Core {
         let instructions = wire.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let wallet_id = same_wallet(&instructions)?;
         self.check_latches(&wallet_id, instructions.iter().map(|(instruction, _)| instruction))?;
-        self.check_key(&wallet_id, now)?;
-        let charter = self.charter()?.clone();
-        let descriptor =
-            self.wallets.get(&wallet_id).ok_or_else(|| Refused::new("wallet", "the charter knows no such wallet"))?;
-        let gap = charter.wallet(&wallet_id).map_or(0, |wallet| wallet.gap_limit);
-        let psbt = read_psbt(psbt)?;
-        let payments =
-            instructions.iter().map(|(instruction, _)| self.payment(instruction)).collect::<Result<Vec<_>, _>>()?;
-        let caps = Caps {
-            fee_sats_max: charter.fee.sats_max,
-            sats_per_kvb_max: charter.fee.sats_per_kvb_max,
-            change_index_max: self.state.change_index.get(&wallet_id).copied().unwrap_or(0).saturating_add(gap),
-        };
-        let effects = inspect(&psbt, descriptor, &payments, &caps)
-            .map_err(|refusal| Refused::new(refusal.code(), refusal.to_string()))?;
-        self.check_left(&wallet_id, effects.inputs.len(), now)?;
+        if key != Openness::Any {
+            self.check_key(&wallet_id, key == Openness::Openable, now)?;
+        }
+        let plain: Vec<&Instruction> = instructions.iter().map(|(instruction, _)| instruction).collect();
+        let (psbt, effects) = self.effects(&wallet_id, &plain, psbt)?;
+        if key != Openness::Any {
+            self.check_left(&wallet_id, effects.inputs.len(), key == Openness::Openable, now)?;
+        }
         let first = effects.inputs.first().map(|input| input.outpoint);
         let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;
         let share = Amount::from_sats(effects.fee_sats.div_ceil(u64::try_from(instructions.len()).unwrap_or(1)));
@@ -102,25 +153,38 @@ impl Core {
                 charge: charge.to_string(),
             });
         }
-        let event = Event::Intent {
-            instructions: intended,
-            txid: effects.txid.to_string(),
-            change_index: effects.change.map(|change| change.index),
-        };
-        let seq = self.remember(now, event)?;
-        let head = self.head();
-        let ticket = head.hash.clone();
         let instructions = instructions.into_iter().map(|(instruction, _)| instruction).collect();
-        let pending = Pending { seq, wallet: wallet_id, transaction: psbt.unsigned_tx, effects, instructions };
-        while self.pending.len() >= PENDING_MAX {
-            let oldest = self.pending.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
-            match oldest.and_then(|ticket| self.pending.remove(&ticket)) {
-                Some(_) => {}
-                None => break,
-            }
-        }
-        self.pending.insert(ticket.clone(), pending);
-        Ok(ReplyBody::Prepared { ticket, head })
+        Ok(Examined { wallet: wallet_id, transaction: psbt.unsigned_tx, effects, instructions, intended })
+    }
+
+    /// Whether it would be signed if its key were open, which nobody has opened yet. Writes down that a tier's wait begins.
+    pub(crate) fn examine_closed(&mut self, wire: &[WireInstruction], psbt: &str, now: Moment) -> Result<(), Refused> {
+        self.check_clock(now)?;
+        self.examine(wire, psbt, Openness::Any, now).map(|_| ())
+    }
+
+    /// What a transaction really does, if that is exactly what the instructions say.
+    pub(super) fn effects(
+        &self,
+        wallet: &WalletId,
+        instructions: &[&Instruction],
+        psbt: &str,
+    ) -> Result<(Psbt, Effects), Refused> {
+        let charter = self.charter()?;
+        let descriptor =
+            self.wallets.get(wallet).ok_or_else(|| Refused::new("wallet", "the charter knows no such wallet"))?;
+        let gap = charter.wallet(wallet).map_or(0, |wallet| wallet.gap_limit);
+        let psbt = read_psbt(psbt)?;
+        let payments =
+            instructions.iter().map(|instruction| self.payment(instruction)).collect::<Result<Vec<_>, _>>()?;
+        let caps = Caps {
+            fee_sats_max: charter.fee.sats_max,
+            sats_per_kvb_max: charter.fee.sats_per_kvb_max,
+            change_index_max: self.state.change_index.get(wallet).copied().unwrap_or(0).saturating_add(gap),
+        };
+        let effects = inspect(&psbt, descriptor, &payments, &caps)
+            .map_err(|refusal| Refused::new(refusal.code(), refusal.to_string()))?;
+        Ok((psbt, effects))
     }
 
     /// Writes down that everything is there for an instruction whose tier waits: the wait begins now, and only once.

@@ -51,7 +51,7 @@ impl Core {
         }
         let wallet = pending.wallet.clone();
         let nonce = pending.instructions.first().map(|one| one.digest().to_string()).unwrap_or_default();
-        self.check_key(&wallet, now)?;
+        self.check_key(&wallet, false, now)?;
         if self.offline() {
             self.check_recalled(&nonce, statements, now)?;
         }
@@ -61,7 +61,7 @@ impl Core {
         if !self.offline() {
             self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
         }
-        self.check_left(&wallet, pending.effects.inputs.len(), now)?;
+        self.check_left(&wallet, pending.effects.inputs.len(), false, now)?;
         let parts = match self.sign_pending(pending) {
             Ok(parts) => parts,
             Err(refused) => return Err(self.after_failure(&wallet, refused, now)),

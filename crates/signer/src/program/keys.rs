@@ -126,23 +126,28 @@ impl Board {
     /// Prints the board.
     pub fn run(self) -> Outcome {
         let Answer::Board(board) = ask(&self.data, &Question::Board, None)? else { return Err("no board".into()) };
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&board)?);
-            return Ok(());
-        }
-        let ReplyBody::Board { keys, ceremonies, slots, custodians } = *board else { return Err("no board".into()) };
-        for key in &keys {
-            println!("{}", line(key));
-        }
-        for slot in &slots {
-            println!("{:<9} {:<20} {:<16} {}", slot.vault, slot.slot, slot.kind, slot.holders.join(", "));
-        }
-        println!("custodians: {}", custodians.join(", "));
-        for held in &ceremonies {
-            println!("{}  {:<14} {} ({}, {})", held.at, held.step, held.detail, held.person, held.terminal);
-        }
-        Ok(())
+        show(&board, self.json)
     }
+}
+
+/// Prints a board.
+pub fn show(board: &ReplyBody, json: bool) -> Outcome {
+    if json {
+        println!("{}", serde_json::to_string_pretty(board)?);
+        return Ok(());
+    }
+    let ReplyBody::Board { keys, ceremonies, slots, custodians } = board else { return Err("no board".into()) };
+    for key in keys {
+        println!("{}", line(key));
+    }
+    for slot in slots {
+        println!("{:<9} {:<20} {:<16} {}", slot.vault, slot.slot, slot.kind, slot.holders.join(", "));
+    }
+    println!("custodians: {}", custodians.join(", "));
+    for held in ceremonies {
+        println!("{}  {:<14} {} ({}, {})", held.at, held.step, held.detail, held.person, held.terminal);
+    }
+    Ok(())
 }
 
 fn line(key: &KeyLine) -> String {

@@ -1,11 +1,13 @@
 //! The command line: what people do at a signer's machine.
 
 mod backup;
+mod carry;
 mod derive_account;
 mod device;
 mod entropy;
 mod keys;
 mod medium;
+mod offline;
 mod opening;
 mod people;
 mod rehearse;
@@ -47,6 +49,9 @@ enum Command {
     Device(device::Device),
     /// Show every key that this signer ever had.
     Board(keys::Board),
+    /// At a signer without a network: read bundles, sign them, and hand answers out.
+    #[command(subcommand)]
+    Offline(offline::Offline),
     /// Write the seed to shares, one for each holder. The signer does not run meanwhile; so for the ceremonies below.
     Backup(backup::Backup),
     /// Try shares of a backup, and learn nothing but whether they are good.
@@ -80,6 +85,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Close(close) => close.run(),
         Command::Device(device) => device.run(),
         Command::Board(board) => board.run(),
+        Command::Offline(offline) => offline.run(),
         Command::Backup(backup) => backup.run(),
         Command::Rehearse(rehearse) => rehearse.run(),
         Command::Reseal(reseal) => reseal.run(),

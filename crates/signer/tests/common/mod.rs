@@ -8,6 +8,7 @@
     reason = "a helper of tests: failing here is the test failing"
 )]
 
+pub mod cold;
 pub mod cores;
 pub mod desk;
 pub mod processes;
@@ -321,12 +322,23 @@ pub fn kek() -> Kek {
     Kek::from_bytes(&[7; 32])
 }
 
+/// Name of the set of kim's and kit's shares of it, and their words.
+pub fn opening() -> &'static (String, [String; 2]) {
+    static OPENING: std::sync::OnceLock<(String, [String; 2])> = std::sync::OnceLock::new();
+    OPENING.get_or_init(|| {
+        let mut random = |bytes: &mut [u8]| signer::vault::random(bytes).map_err(|_| shares::RandomError);
+        let split = shares::split_one_group(kek().expose(), b"", 0, true, 2, 2, &mut random).unwrap();
+        (split[0].identifier().to_string(), [0, 1].map(|place: usize| split[place].to_words().to_string()))
+    })
+}
+
 /// A signer that is about to be, with a seed of its own.
 pub fn birth(id: &str, now: Moment) -> Birth {
     let mut bytes = [0; 32];
     signer::vault::random(&mut bytes).unwrap();
     let holders = std::collections::BTreeSet::from([HOLDER.parse().unwrap(), "kit".parse().unwrap()]);
-    let slots = || vec![NewSlot::shares(SLOT.parse().unwrap(), holders.clone(), "1".to_owned(), 2, kek()).unwrap()];
+    let slots =
+        || vec![NewSlot::shares(SLOT.parse().unwrap(), holders.clone(), opening().0.clone(), 2, kek()).unwrap()];
     Birth {
         id: id.parse().unwrap(),
         network: Network::Regtest,

@@ -1,6 +1,7 @@
 //! Rows of custody: addresses, deposits, coins, payments, transactions. Statements for moves, and questions.
 
 mod addresses;
+mod carried;
 mod chain;
 mod deposits;
 mod operators;
@@ -9,6 +10,7 @@ mod payments;
 mod transactions;
 
 pub use addresses::AddressRow;
+pub use carried::{CarriedRow, CharterRow};
 pub use chain::{CoinRow, CoinState, Origin};
 pub use deposits::DepositRow;
 pub use operators::{CredentialRow, EnrolmentRow, ProposalRow, SessionRow, WebhookRow};

@@ -156,3 +156,24 @@ if (body.dataset.live) {
   };
   addEventListener("pagehide", () => source.close());
 }
+
+// Moving codes: one is shown, then the next, so many in a second. Without this script all stand below each other.
+for (const place of document.querySelectorAll("[data-frames]")) {
+  const codes = [...place.querySelectorAll("figure")];
+  let shown = 0;
+  const show = () => {
+    codes.forEach((code, number) => { code.hidden = number !== shown; });
+    shown = (shown + 1) % codes.length;
+  };
+  place.classList.add("moving");
+  show();
+  setInterval(show, 1000 / Number(place.dataset.frames));
+}
+
+// A chosen file's text goes into the field that is sent.
+for (const chooser of document.querySelectorAll("[data-into]")) {
+  chooser.addEventListener("change", async () => {
+    const [file] = chooser.files;
+    if (file) document.getElementById(chooser.dataset.into).value = await file.text();
+  });
+}
