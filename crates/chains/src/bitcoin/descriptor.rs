@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpub};
-use bitcoin::secp256k1::{PublicKey, Secp256k1, VerifyOnly};
-use bitcoin::{Address, ScriptBuf};
-use miniscript::descriptor::{Descriptor, DescriptorPublicKey, Wildcard, WshInner};
+use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpriv, Xpub};
+use bitcoin::secp256k1::{self, Secp256k1, VerifyOnly};
+use bitcoin::{Address, PublicKey, ScriptBuf};
+use miniscript::descriptor::{Descriptor, DescriptorPublicKey, Wildcard, Wsh, WshInner};
 use types::Network;
 
 use super::address::human_part;
@@ -24,6 +24,11 @@ impl Branch {
             Branch::Receive => 0,
             Branch::Change => 1,
         }
+    }
+
+    /// The step to it from an account (BIP-32).
+    pub(crate) const fn step(self) -> ChildNumber {
+        ChildNumber::Normal { index: self.number() }
     }
 }
 
@@ -55,7 +60,8 @@ pub struct WalletDescriptor {
     network: Network,
     threshold: usize,
     keys: Vec<AccountKey>,
-    branches: [Descriptor<DescriptorPublicKey>; 2],
+    /// Of each key, the receiving and the change branch, derived once: each address then takes one step for each key.
+    branches: Vec<[Xpub; 2]>,
     secp: Secp256k1<VerifyOnly>,
 }
 
@@ -69,7 +75,7 @@ pub struct Derived {
     /// The address.
     pub address: String,
     /// Its public keys with their paths.
-    pub keys: BTreeMap<PublicKey, KeySource>,
+    pub keys: BTreeMap<secp256k1::PublicKey, KeySource>,
 }
 
 /// Why a text is not a wallet of ours, or an address of it cannot be derived.
@@ -119,10 +125,13 @@ impl WalletDescriptor {
         if distinct.len() != keys.len() {
             return Err(DescriptorError::SameKey);
         }
-        let singles = multipath.into_single_descriptors().map_err(|error| DescriptorError::Form(error.to_string()))?;
-        let branches =
-            singles.try_into().map_err(|_| DescriptorError::Shape("needs exactly the two branches <0;1>"))?;
-        Ok(WalletDescriptor { network, threshold, keys, branches, secp: Secp256k1::verification_only() })
+        let secp = Secp256k1::verification_only();
+        let branch = |key: &AccountKey, branch: Branch| {
+            key.xpub.ckd_pub(&secp, branch.step()).map_err(|error| DescriptorError::Form(error.to_string()))
+        };
+        let branches = keys.iter().map(|key| Ok([branch(key, Branch::Receive)?, branch(key, Branch::Change)?]));
+        let branches = branches.collect::<Result<Vec<_>, _>>()?;
+        Ok(WalletDescriptor { network, threshold, keys, branches, secp })
     }
 
     /// Signatures needed.
@@ -152,19 +161,27 @@ impl WalletDescriptor {
     /// Derives the address at `index` of `branch`.
     pub fn derive(&self, branch: Branch, index: u32) -> Result<Derived, DescriptorError> {
         let child = ChildNumber::from_normal_idx(index).map_err(|_| DescriptorError::Index(index))?;
-        let [receive, change] = &self.branches;
-        let single = if branch == Branch::Receive { receive } else { change };
-        let definite = single.at_derivation_index(index).map_err(|_| DescriptorError::Index(index))?;
-        let witness_script = definite.explicit_script().map_err(|error| DescriptorError::Form(error.to_string()))?;
-        let script_pubkey = definite.script_pubkey();
-        let address = Address::p2wsh(&witness_script, human_part(self.network)).to_string();
-        let steps = [ChildNumber::Normal { index: branch.number() }, child];
         let mut keys = BTreeMap::new();
-        for key in &self.keys {
-            let derived = key.xpub.derive_pub(&self.secp, &steps).map_err(|_| DescriptorError::Index(index))?;
-            keys.insert(derived.public_key, (key.fingerprint, key.path.extend(steps)));
+        let mut points = Vec::with_capacity(self.keys.len());
+        for (key, [receive, change]) in self.keys.iter().zip(&self.branches) {
+            let parent = if branch == Branch::Receive { receive } else { change };
+            let derived = parent.ckd_pub(&self.secp, child).map_err(|_| DescriptorError::Index(index))?.public_key;
+            points.push(PublicKey::new(derived));
+            keys.insert(derived, (key.fingerprint, key.path.extend([branch.step(), child])));
         }
+        let wsh = Wsh::new_sortedmulti(self.threshold, points);
+        let wsh = wsh.map_err(|error| DescriptorError::Form(error.to_string()))?;
+        let (script_pubkey, witness_script) = (wsh.script_pubkey(), wsh.inner_script());
+        let address = Address::p2wsh(&witness_script, human_part(self.network)).to_string();
         Ok(Derived { script_pubkey, witness_script, address, keys })
+    }
+
+    /// Whose key `account` is in this wallet: its chain code tells, without computing anything. Whether the private key is the right one
+    /// shows by what it signs.
+    pub(crate) fn place(&self, account: &Xpriv) -> Option<AccountPlace<'_>> {
+        let mut keys = self.keys.iter().zip(&self.branches);
+        let (account, branches) = keys.find(|(key, _)| key.xpub.chain_code == account.chain_code)?;
+        Some(AccountPlace { account, branches })
     }
 
     /// Reads branch and index from a key's path, if the key is one of this wallet's.
@@ -178,6 +195,33 @@ impl WalletDescriptor {
             [ChildNumber::Normal { index: 1 }, ChildNumber::Normal { index }] => Some((Branch::Change, *index)),
             _ => None,
         }
+    }
+}
+
+/// One signer's account in a wallet, with its two branches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccountPlace<'a> {
+    pub(crate) account: &'a AccountKey,
+    branches: &'a [Xpub; 2],
+}
+
+impl<'a> AccountPlace<'a> {
+    /// The public key of a branch.
+    pub(crate) const fn branch(&self, branch: Branch) -> &'a Xpub {
+        let [receive, change] = self.branches;
+        match branch {
+            Branch::Receive => receive,
+            Branch::Change => change,
+        }
+    }
+
+    /// Whether a key that an input's address has is said to be this account's.
+    pub(crate) fn leads_to(&self, source: &KeySource, branch: Branch, index: u32) -> bool {
+        let (fingerprint, path) = source;
+        let steps: &[ChildNumber] = path.as_ref();
+        let account: &[ChildNumber] = self.account.path.as_ref();
+        *fingerprint == self.account.fingerprint
+            && steps.strip_prefix(account) == Some(&[branch.step(), ChildNumber::Normal { index }])
     }
 }
 

@@ -13,4 +13,4 @@ pub use descriptor::{AccountKey, Branch, Derived, DescriptorError, WalletDescrip
 pub use generate::{Change, GenerateError, Input, SEQUENCE, generate};
 pub use inspect::{Caps, ChangeOutput, EffectInput, Effects, InspectRefusal, Payment, inspect};
 pub use select::{Coin, INPUTS_MAX, SelectError, Selection, Target, fee, select};
-pub use sign::{PartialSignature, SignError, combine, finalize, sign};
+pub use sign::{Faulty, PartialSignature, SignError, combine, finalize, sign, sign_digest};
