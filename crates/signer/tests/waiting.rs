@@ -59,6 +59,26 @@ fn t04_after_the_approval_there_is_time_to_freeze() {
 }
 
 #[test]
+fn what_was_prepared_is_forgotten_once_it_has_expired() {
+    let mut fleet = Cores::start();
+    let (early, early_wire) = fleet.house.withdrawal("early", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&early], 1_000);
+    let (ticket, head) = fleet.prepare(0, std::slice::from_ref(&early_wire), &psbt).unwrap();
+    let statement = fleet.witness(1, &head).unwrap();
+    // As often as somebody asks, while it lasts.
+    for _ in 0..2 {
+        assert!(fleet.release(0, &ticket, vec![statement.clone()]).is_ok());
+    }
+    fleet.now = fleet.now.plus_seconds(3_600);
+    assert_eq!(fleet.release(0, &ticket, vec![statement.clone()]).unwrap_err(), "expired");
+    let (late, late_wire) = fleet.house.withdrawal("late", 50_000, fleet.now);
+    let other = fleet.house.psbt(&[fleet.house.coin(1, 100_000, 2)], &[&late], 1_000);
+    fleet.prepare(0, &[late_wire], &other).unwrap();
+    assert_eq!(fleet.release(0, &ticket, vec![statement]).unwrap_err(), "unknown-ticket");
+    assert_eq!(fleet.prepare(0, &[early_wire], &psbt).unwrap_err(), "expired");
+}
+
+#[test]
 fn nothing_is_signed_outside_the_tiers_hours() {
     // The story begins on Friday, 2027-01-15, at 08:00 UTC.
     let mut fleet = Cores::decided(|charter| {

@@ -50,7 +50,7 @@ impl Core {
         let wallet_id = same_wallet(&instructions)?;
         self.check_latches(&wallet_id, instructions.iter().map(|(instruction, _)| instruction))?;
         self.check_key(&wallet_id, now)?;
-        let charter = self.charter()?.clone();
+        let charter = self.charter()?;
         let descriptor =
             self.wallets.get(&wallet_id).ok_or_else(|| Refused::new("wallet", "the charter knows no such wallet"))?;
         let gap = charter.wallet(&wallet_id).map_or(0, |wallet| wallet.gap_limit);
@@ -78,7 +78,7 @@ impl Core {
             };
             let amount = instruction.amount().unwrap_or(Amount::MAX);
             let full = amount.checked_add(share).map_err(|error| Refused::new("amount", error.to_string()))?;
-            let charge = full.checked_sub(self.state.charged(&instruction.id)).unwrap_or(Amount::ZERO);
+            let charge = full.checked_sub(self.state.spending.charged(&instruction.id)).unwrap_or(Amount::ZERO);
             before.push((
                 instruction.id.clone(),
                 Spent { at: now, wallet: wallet_id.clone(), tier: tier.clone(), amount: full },
@@ -102,7 +102,7 @@ impl Core {
         let ticket = head.hash.clone();
         let instructions = instructions.into_iter().map(|(instruction, _)| instruction).collect();
         let pending = Pending { seq, wallet: wallet_id, transaction: psbt.unsigned_tx, effects, instructions };
-        self.pending.insert(ticket.clone(), pending);
+        self.pending.insert(ticket.clone(), pending, now);
         Ok(ReplyBody::Prepared { ticket, head })
     }
 
@@ -164,7 +164,12 @@ impl Core {
         let counted = count_approvals(charter, instruction, &evidence.approvals, now);
         let request = evidence.customer_request.as_ref();
         let asked = request.map(|request| verify_customer_request(charter, instruction, request));
-        let mut spent = self.state.spent_by_others(&instruction.id);
+        let wallet = instruction.wallet().ok_or_else(|| Refused::new("kind", "it moves no coins"))?;
+        let mut spent = self.state.spending.by_others(&instruction.id, wallet, charter, now);
+        let book = match &instruction.body {
+            Body::CustomerWithdrawal(payment) => self.state.book.get(&payment.customer),
+            _ => None,
+        };
         // Others of the same batch count with what they will have used; what they used before counts already.
         let mut additional: BTreeMap<&InstructionId, &Spent> = before.iter().map(|(id, spent)| (id, spent)).collect();
         additional.retain(|id, _| !self.state.pinned.contains_key(*id));
@@ -175,7 +180,7 @@ impl Core {
             counted: &counted,
             customer_signed: matches!(asked, Some(Ok(()))),
             spent: &spent,
-            book: &self.state.book,
+            book: book.map_or(&[], Vec::as_slice),
             complete: self.state.complete.get(&instruction.digest()).copied(),
             fee_share,
             now,

@@ -1,11 +1,10 @@
 //! Checks 9 and 10: the signature itself, made only for an intent that peers remember.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::hashes::{Hash as _, sha256};
-use bitcoin::secp256k1::Message;
 use bitcoin::{Transaction, ecdsa};
-use chains::bitcoin::{Effects, PartialSignature, sign};
+use chains::bitcoin::{Effects, PartialSignature, WalletDescriptor, sign, sign_digest};
 use signer_wire::{ReplyBody, Signature, Statement};
 use types::{Digest, Instruction, Moment, WalletId};
 
@@ -20,6 +19,35 @@ pub(crate) struct Pending {
     pub(crate) transaction: Transaction,
     pub(crate) effects: Effects,
     pub(crate) instructions: Vec<Instruction>,
+}
+
+/// Transactions that were prepared, until one of their instructions expires: later none can be released any more. One that was released
+/// stays as long, for a caller who never got the answer.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    by_ticket: BTreeMap<String, Pending>,
+    by_end: BTreeSet<(Moment, String)>,
+}
+
+impl Waiting {
+    /// Takes one in, and forgets what has expired.
+    pub(crate) fn insert(&mut self, ticket: String, pending: Pending, now: Moment) {
+        while let Some((_, ticket)) = self.by_end.first().filter(|(end, _)| *end <= now).cloned() {
+            self.by_end.pop_first();
+            self.by_ticket.remove(&ticket);
+        }
+        let end = pending.instructions.iter().map(|instruction| instruction.expires).min();
+        self.by_end.extend(end.map(|end| (end, ticket.clone())));
+        self.by_ticket.insert(ticket, pending);
+    }
+
+    fn get(&self, ticket: &str) -> Option<&Pending> {
+        self.by_ticket.get(ticket)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Waiting::default();
+    }
 }
 
 /// A journal that nothing was written to for so long gets a beat, so that honest idleness is no jump of the clock.
@@ -54,7 +82,7 @@ impl Core {
             self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
         }
         self.check_left(&wallet, pending.effects.inputs.len())?;
-        let parts = self.sign_pending(pending)?;
+        let parts = self.sign_pending(pending, descriptor)?;
         let signatures = self.check_nonces(pending, &parts)?;
         let intent = pending.seq;
         self.remember(now, Event::Released { intent, wallet: wallet.to_string(), signatures })?;
@@ -67,10 +95,10 @@ impl Core {
         Ok(ReplyBody::Signatures(parts.into_iter().map(wire).collect()))
     }
 
-    fn sign_pending(&self, pending: &Pending) -> Result<Vec<PartialSignature>, Refused> {
+    fn sign_pending(&self, pending: &Pending, wallet: &WalletDescriptor) -> Result<Vec<PartialSignature>, Refused> {
         let account = self.own.get(&pending.wallet).and_then(|account| self.keys.account(*account));
         let account = account.ok_or_else(|| Refused::for_now("key-inactive", "the key was closed just now"))?;
-        sign(&pending.transaction, &pending.effects, &account, self.keys.secp())
+        sign(&pending.transaction, &pending.effects, wallet, &account, self.keys.secp())
             .map_err(|error| Refused::new("signing", error.to_string()))
     }
 
@@ -119,14 +147,11 @@ impl Core {
             return Err(Refused::for_now("key-inactive", reason));
         };
         let text = format!("claviger-canary-v1\n{challenge}");
-        let message = Message::from_digest(sha256::Hash::hash(text.as_bytes()).to_byte_array());
+        let digest = sha256::Hash::hash(text.as_bytes()).to_byte_array();
         let public = key.public_key(self.keys.secp());
-        let signature = self.keys.secp().sign_ecdsa(&message, &key);
+        let signature = sign_digest(&digest, &key, &public, self.keys.secp());
         key.non_secure_erase();
-        self.keys
-            .secp()
-            .verify_ecdsa(&message, &signature, &public)
-            .map_err(|error| Refused::new("signing", error.to_string()))?;
+        let signature = signature.map_err(|error| Refused::new("signing", error.to_string()))?;
         Ok(ReplyBody::Canary {
             public_key: hex::encode(public.serialize()),
             signature: hex::encode(signature.serialize_der()),
