@@ -1,6 +1,7 @@
 //! The command line: what people do at a signer's machine.
 
 mod keys;
+mod nonces;
 mod opening;
 mod people;
 mod setup;
@@ -34,6 +35,8 @@ enum Command {
     Close(keys::Close),
     /// Show every key that this signer ever had.
     Board(keys::Board),
+    /// Test this machine before a ceremony: many signatures with a key that is thrown away, and an audit of their nonces.
+    Nonces(nonces::Nonces),
 }
 
 /// Does what the command line says.
@@ -45,5 +48,6 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Open(open) => open.run(),
         Command::Close(close) => close.run(),
         Command::Board(board) => board.run(),
+        Command::Nonces(nonces) => nonces.run(),
     }
 }
