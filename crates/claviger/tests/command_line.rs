@@ -108,11 +108,39 @@ fn everything_can_be_done_from_the_command_line() {
         let words = good(&town, "olga", arguments);
         assert!(words.contains(part), "{arguments:?}: {words}");
     }
+    second_look(&town, &destination);
     audit(&town);
     let (done, words) = run(&town, "alice", &["accounts"]);
     assert!(!done && words.contains("not-found"), "{words}");
     let nobody = Command::new(env!("CARGO_BIN_EXE_claviger")).args(["--key", "/nowhere", "account"]).output().unwrap();
     assert!(!nobody.status.success() && String::from_utf8(nobody.stderr).unwrap().contains("/nowhere"));
+}
+
+/// What an approver's own machine says about a payment to an address that was paid before, from files that the commands wrote.
+fn second_look(town: &Town, destination: &str) {
+    let file = |name: &str| town.house.directory().join(name).to_str().unwrap().to_owned();
+    let id = field(town, "alice", &["withdraw", destination, "0.6"], "/id");
+    town.reaches(&id, "awaiting-approval");
+    let (instruction, charter, log) = (file("second.json"), file("second-charter.json"), file("second.jsonl"));
+    let page = good(town, "olga", &["payment", &id, "--save", &instruction]);
+    std::fs::write(&charter, town.house.charter.to_bytes()).unwrap();
+    good(town, "olga", &["audit", "--out", &log]);
+    let verify = Path::new(env!("CARGO_BIN_EXE_claviger")).with_file_name("claviger-verify");
+    let output = Command::new(verify)
+        .args(["decision", "--charter", &charter, "--instruction", &instruction, "--audit", &log])
+        .output()
+        .expect("claviger-verify is needed: run cargo build --workspace --bins");
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{words}");
+    // The same words on both screens, and the history from the log alone.
+    let six =
+        types::words(&types::Instruction::from_canonical(&std::fs::read(&instruction).unwrap()).unwrap().digest());
+    let missing = "needs 2 more from Eastfund or Northbank or Southtrust";
+    for screen in [&page, &words] {
+        assert!(screen.contains(&six.join(" ")) && screen.contains(missing), "{screen}");
+    }
+    assert!(words.contains("paid 1 times before"), "{words}");
+    good(town, "omar", &["cancel-payment", &id]);
 }
 
 /// The export that the command writes is what the auditor's own program checks.

@@ -12,45 +12,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::desk::Desk;
+use common::thief::Thief;
 use common::{ASSET, Town, text};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{Ceremony, Passkey};
-
-/// Requests as a thief sends them: outside the browser, with whatever headers they like.
-struct Thief {
-    agent: ureq::Agent,
-    origin: String,
-    cookies: String,
-    terminal: String,
-}
-
-impl Thief {
-    fn new(origin: &str, (cookies, terminal): (String, String)) -> Thief {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build();
-        Thief { agent: config.into(), origin: origin.to_owned(), cookies, terminal }
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        let request = self.agent.get(format!("{}{path}", self.origin)).header("cookie", &self.cookies);
-        let mut answer = request.header("user-agent", &self.terminal).call().unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-    }
-
-    fn send(&self, path: &str, origin: &str, kind: &str, body: &str) -> (u16, String) {
-        let request = self.agent.post(format!("{}{path}", self.origin)).header("cookie", &self.cookies);
-        let request = request.header("user-agent", &self.terminal).header("origin", origin).content_type(kind);
-        let mut answer = request.send(body).unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-    }
-
-    fn json(&self, path: &str, body: &Value) -> (u16, String) {
-        self.send(path, &self.origin, "application/json", &body.to_string())
-    }
-
-    fn form(&self, path: &str, body: &str) -> (u16, String) {
-        self.send(path, &self.origin, "application/x-www-form-urlencoded", body)
-    }
-}
 
 #[test]
 fn t04_stolen_sessions_raise_no_limit_and_move_no_coin() {
@@ -296,4 +261,79 @@ fn t04_links_work_once_and_soon_and_for_nobody_else() {
     desk.town.tamper("UPDATE enrolments SET expires = 1 WHERE used = 0");
     let (status, body) = begin(&late);
     assert!(status == 410 && body.contains("ask for another"), "{status} {body}");
+}
+
+#[test]
+fn t04_approvals_of_a_failed_attempt_or_an_older_charter_buy_nothing() {
+    let [olgas, omars] = [1, 2].map(|number| Passkey::new([number; 32]).unwrap());
+    let town = Town::decided(|charter| {
+        for (place, passkey) in [(0, &olgas), (1, &omars)] {
+            charter.operators[place].passkeys = vec![policy::Passkey {
+                credential: passkey.credential.clone(),
+                public_key: passkey.public_key().unwrap(),
+                device_bound: true,
+            }];
+        }
+    });
+    let origin = town.house.charter.relying_party.origin.clone();
+    let destination = town.outside();
+    let large = |key: &str| {
+        let id = text(&town.withdraw("alice", key, &Town::withdrawal(60_000_000, &destination)).body, "/id");
+        let waiting = town.reaches(&id, "awaiting-approval");
+        (id, hex::decode(text(&waiting, "/digest")).unwrap())
+    };
+    let assert = |passkey: &Passkey, digest: &[u8]| passkey.assert(&Ceremony::new("localhost", &origin, digest));
+    let hand_in = |operator: &str, id: &str, signature: &str| {
+        let body = json!({"signature": signature}).to_string();
+        let key = format!("{operator}-{}", hex::encode(&signature.as_bytes()[signature.len() - 20..]));
+        let client = town.house.operator(operator).unwrap();
+        let answer = client.ask("POST", &format!("/v1/payments/{id}/approvals"), &key, &body).unwrap();
+        (answer.status, text(&answer.body, "/code"))
+    };
+
+    // The page says "that failed, try again", and keeps what it was given: two assertions of one person, for one instruction.
+    let (id, digest) = large("failed");
+    let (first, again) = (assert(&olgas, &digest), assert(&olgas, &digest));
+    assert_eq!(hand_in("olga", &id, &first).0, 200);
+    assert_eq!(hand_in("olga", &id, &again).0, 200);
+    assert_eq!(hand_in("omar", &id, &again), (403, "approval-refused".to_owned()));
+    town.tamper(&format!(
+        "INSERT INTO approvals (payment, operator, signature, created) VALUES ('{id}', 'omar', '{again}', 1)"
+    ));
+    town.tamper(&format!("UPDATE payments SET state = 'approved', tier = 'quorum' WHERE id = '{id}'"));
+    let refused = town.reaches(&id, "refused");
+    assert!(text(&refused, "/payment/reason").contains("does not name this credential"), "{refused}");
+    // The same payment, asked for again, is another instruction.
+    let (other, _) = large("asked-again");
+    assert_eq!(hand_in("olga", &other, &first), (403, "approval-refused".to_owned()));
+
+    // Both have approved, and the page has said that neither arrived. Then the charter changes, for whatever reason.
+    let (id, digest) = large("older");
+    let kept = [("olga", assert(&olgas, &digest)), ("omar", assert(&omars, &digest))];
+    let mut next = town.house.charter.clone();
+    (next.version, next.previous) = (2, Some(town.house.charter.digest()));
+    next.address_book_seconds += 1;
+    let signed = ["olga", "omar"].map(|name| {
+        let signature = town.house.people.sign(name, "claviger-charter", &next.digest()).unwrap().signature;
+        json!({"operator": name, "signature": signature})
+    });
+    let body = json!({"charter": String::from_utf8(next.to_bytes()).unwrap(), "approvals": signed});
+    town.olga().post("/v1/charter", "next", &body).unwrap();
+    town.reaches(&id, "refused");
+    for (name, assertion) in &kept {
+        assert_eq!(hand_in(name, &id, assertion), (409, "not-waiting".to_owned()));
+        town.tamper(&format!(
+            "INSERT INTO approvals (payment, operator, signature, created) VALUES ('{id}', '{name}', '{assertion}', 1)"
+        ));
+    }
+    town.tamper(&format!("UPDATE payments SET state = 'approved', tier = 'quorum', reason = '' WHERE id = '{id}'"));
+    // Its hold was freed when it was refused, so the row that was written comes to no end; every signer says no each time.
+    claviger::dev::until("signers refuse it", || {
+        let shown = town.payment(&id)?;
+        let reason = text(&shown, "/payment/reason");
+        let all = ["s1", "s2", "s3"].iter().all(|signer| reason.contains(signer)) && reason.contains("charter-version");
+        if all { Ok(Some(())) } else { Err(shown["payment"].to_string()) }
+    })
+    .unwrap();
+    assert_eq!(town.received(&destination), (0, 0));
 }

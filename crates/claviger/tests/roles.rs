@@ -30,6 +30,7 @@ fn request(action: Action) -> (&'static str, &'static str, Value) {
         Action::CarryOut => ("POST", "/v1/proposals/none/carry-out", json!({"force": false})),
         Action::Invite => ("POST", "/v1/invitations", json!({"operator": "Not A Name"})),
         Action::RevokeDevice => ("POST", "/v1/passkeys/none/lost", Value::Null),
+        Action::EndSession => ("POST", "/v1/sessions/none/end", Value::Null),
         Action::ReplayEvents => ("POST", "/v1/webhooks/replay", json!({"url": "none", "after": 0})),
     }
 }

@@ -9,7 +9,8 @@ use serde_json::json;
 
 #[test]
 fn t04_a_payment_waits_out_its_delay_and_can_be_frozen_meanwhile() {
-    let town = Town::decided(|charter| charter.tiers[0].delay_seconds = 5);
+    // Long enough to be seen, and to freeze, on a machine that does much else.
+    let town = Town::decided(|charter| charter.tiers[0].delay_seconds = 15);
     let destination = town.outside();
     let id = text(&town.withdraw("alice", "waits", &Town::withdrawal(1_000_000, &destination)).body, "/id");
     town.until_alarm("signers", "if nobody freezes it");

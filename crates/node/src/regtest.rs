@@ -13,6 +13,13 @@ use crate::client::{Client, NodeError};
 
 /// The wallet in bitcoind that pays and mines.
 const OUTSIDE: &str = "outside";
+/// Blocks that are mined at the start: the first few hold coins that can be spent, so that several payments need no change of each
+/// other, which the wallet knows a moment late under load.
+pub const START_HEIGHT: u32 = 104;
+/// What bitcoind's wallet says when it has too little.
+const INSUFFICIENT: i64 = -6;
+/// How long its wallet may take to know its own coins.
+const SETTLE: Duration = Duration::from_secs(10);
 /// How long bitcoind may take to start.
 const START: Duration = Duration::from_secs(60);
 
@@ -65,7 +72,7 @@ impl Bitcoind {
         let mut node = Bitcoind { child, program, directory: directory.to_owned(), port, client };
         node.wait()?;
         node.client.call("createwallet", json!([OUTSIDE]))?;
-        node.mine(101)?;
+        node.mine(START_HEIGHT)?;
         Ok(node)
     }
 
@@ -152,7 +159,16 @@ impl Bitcoind {
         let amount = bitcoin::Amount::from_sat(sats).to_string_in(bitcoin::Denomination::Bitcoin);
         let amount: Value = serde_json::from_str(&amount).map_err(|error| NodeError::Answer(error.to_string()))?;
         let parameters = json!({"address": address, "amount": amount, "fee_rate": 2});
-        let txid = self.client.call_wallet(OUTSIDE, "sendtoaddress", parameters)?;
+        let start = Instant::now();
+        let txid = loop {
+            match self.client.call_wallet(OUTSIDE, "sendtoaddress", parameters.clone()) {
+                // What it has just received or returned to itself is known to the wallet a moment later.
+                Err(NodeError::Refused { code: INSUFFICIENT, .. }) if start.elapsed() < SETTLE => {
+                    std::thread::park_timeout(Duration::from_millis(50));
+                }
+                answer => break answer?,
+            }
+        };
         let txid = txid.as_str().unwrap_or_default();
         txid.parse().map_err(|_| NodeError::Answer("no transaction id".to_owned()))
     }

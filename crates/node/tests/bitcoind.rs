@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, failing here is the test failing")]
 
 use bitcoin::BlockHash;
-use node::regtest::Bitcoind;
+use node::regtest::{Bitcoind, START_HEIGHT};
 use node::{Client, Known, NodeError, Step, next_step};
 use serde_json::json;
 use types::Network;
@@ -44,7 +44,7 @@ fn blocks_transactions_and_estimates_are_read() {
     let (_directory, node) = start();
     let client = node.client();
     let info = client.chain_info().unwrap();
-    assert_eq!((info.network, info.height, info.catching_up), (Network::Regtest, 101, false));
+    assert_eq!((info.network, info.height, info.catching_up), (Network::Regtest, START_HEIGHT, false));
     let address = node.outside_address().unwrap();
     let txid = node.pay(&address, 12_345).unwrap();
     assert_eq!(client.mempool().unwrap(), [txid]);
@@ -56,10 +56,10 @@ fn blocks_transactions_and_estimates_are_read() {
     assert_eq!(client.unspent(&outpoint).unwrap().unwrap().value.to_sat(), 12_345);
     assert_eq!(client.estimate_fee(6).unwrap(), None, "too little to go by");
     node.mine(1).unwrap();
-    let tip = client.block(&client.block_hash(102).unwrap()).unwrap();
+    let tip = client.block(&client.block_hash(START_HEIGHT + 1).unwrap()).unwrap();
     assert!(tip.txdata.iter().any(|inside| inside.compute_txid() == txid));
     assert_eq!(client.broadcast(&transaction).unwrap(), txid, "nor when it is confirmed");
-    assert!(matches!(client.block_hash(103), Err(NodeError::Refused { code: -8, .. })));
+    assert!(matches!(client.block_hash(START_HEIGHT + 2), Err(NodeError::Refused { code: -8, .. })));
     let missing = "00".repeat(32).parse().unwrap();
     assert!(matches!(client.transaction(&missing), Err(NodeError::Unknown(_))));
 }
@@ -70,19 +70,19 @@ fn reorganizations_are_undone_up_to_the_limit_and_no_further() {
     let client = node.client();
     let mut known = Vec::new();
     assert_eq!(follow(client, &mut known, 6), Ok(0));
-    assert_eq!(known.len(), 102);
-    let left = known.get(99).unwrap().hash;
+    assert_eq!(known.len(), START_HEIGHT as usize + 1);
+    let left = known.get(START_HEIGHT as usize - 2).unwrap().hash;
     invalidate(client, &left);
     assert_eq!(follow(client, &mut known, 6), Ok(0), "a node that is behind on our chain undoes nothing");
     node.mine(2).unwrap();
     assert_eq!(follow(client, &mut known, 6), Ok(3), "a branch does, and blocks above its tip are left too");
-    assert_eq!(known.len(), 101);
+    assert_eq!(known.len(), START_HEIGHT as usize);
     node.mine(3).unwrap();
     assert_eq!(follow(client, &mut known, 6), Ok(0));
     // The first chain comes back and is longer again only once it grows.
     client.call("reconsiderblock", json!([left.to_string()])).unwrap();
     assert_eq!(follow(client, &mut known, 6), Ok(0));
-    let deep = known.get(90).unwrap().hash;
+    let deep = known.get(START_HEIGHT as usize - 11).unwrap().hash;
     invalidate(client, &deep);
     node.mine(1).unwrap();
     let before = known.clone();
@@ -102,7 +102,7 @@ fn a_node_that_goes_away_is_named_and_found_again() {
     node.restart().unwrap();
     node.mine(1).unwrap();
     assert_eq!(follow(&client, &mut known, 6), Ok(0));
-    assert_eq!(known.len(), 103);
+    assert_eq!(known.len(), START_HEIGHT as usize + 2);
     let wrong = Client::new("http://127.0.0.1:1", "/nonexistent".into());
     assert!(matches!(wrong.chain_info(), Err(NodeError::NoCookie(_))));
 }

@@ -2,6 +2,7 @@ use types::{Amount, AmountError, Body, CustomerId, Instruction, Moment, WalletId
 
 use crate::approvals::Counted;
 use crate::charter::{Charter, Destinations, PaymentKind, Tier, Window};
+use crate::missing::missing;
 
 /// A payment that was signed before, as it counts towards limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,11 +224,12 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
     }
     if !counted.meets(tier.quorum) {
         return Some(Obstacle::Missing(format!(
-            "needs {} people of {} organisations, counted are {} of {}",
+            "needs {} people of {} organisations, counted are {} of {}: {}",
             tier.quorum.people,
             tier.quorum.organisations,
             counted.people.len(),
-            counted.organisations.len()
+            counted.organisations.len(),
+            missing(charter, Some(&instruction.requester()), counted, tier.quorum, question.now)
         )));
     }
     if tier.hours.is_some_and(|hours| !hours.contain(question.now)) {

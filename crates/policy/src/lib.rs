@@ -10,6 +10,7 @@ mod customer;
 mod decision;
 pub mod http_signature;
 mod json;
+mod missing;
 mod passkey;
 mod roles;
 mod sshsig;
@@ -23,6 +24,8 @@ pub use charter::{
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
 pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposure_max};
+pub use missing::missing;
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
+pub use sshsig::verify_ssh;
 pub use succession::{SuccessionError, verify_genesis, verify_succession};

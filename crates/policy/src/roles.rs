@@ -40,6 +40,8 @@ pub enum Action {
     Invite,
     /// Say that somebody else's device is lost; two who say so end it.
     RevokeDevice,
+    /// End somebody else's session; one's own anybody ends.
+    EndSession,
     /// Send events to webhooks again.
     ReplayEvents,
 }
@@ -66,14 +68,16 @@ impl Role {
             Action::Approve => matches!(self, Role::Approver),
             Action::ProposeInstruction | Action::StopPayment => matches!(self, Role::Approver | Role::Requester),
             Action::ProposeCharter | Action::Invite | Action::ReplayEvents => matches!(self, Role::Administrator),
-            Action::CarryOut | Action::RevokeDevice => matches!(self, Role::Approver | Role::Administrator),
+            Action::CarryOut | Action::RevokeDevice | Action::EndSession => {
+                matches!(self, Role::Approver | Role::Administrator)
+            }
         }
     }
 }
 
 impl Action {
     /// Every action, in the table's order.
-    pub const ALL: [Action; 12] = [
+    pub const ALL: [Action; 13] = [
         Action::Read,
         Action::Freeze,
         Action::RequestTransfer,
@@ -85,6 +89,7 @@ impl Action {
         Action::CarryOut,
         Action::Invite,
         Action::RevokeDevice,
+        Action::EndSession,
         Action::ReplayEvents,
     ];
 
@@ -102,6 +107,7 @@ impl Action {
             Action::CarryOut => "carry-out",
             Action::Invite => "invite",
             Action::RevokeDevice => "revoke-device",
+            Action::EndSession => "end-session",
             Action::ReplayEvents => "replay-events",
         }
     }

@@ -26,6 +26,20 @@ pub(crate) fn text_to_sign(digest: &Digest) -> String {
     format!("{digest}\n")
 }
 
+/// Verifies `armoured` over `digest` in `namespace` by one of `keys` (OpenSSH's one-line form), as stock `ssh-keygen -Y sign` makes it
+/// over the digest's text and a line feed.
+///
+/// # Errors
+/// Another key, namespace, text or algorithm, or a security key that nobody touched.
+pub fn verify_ssh(
+    armoured: &str,
+    namespace: &str,
+    digest: &Digest,
+    keys: &[String],
+) -> Result<(), crate::ApprovalRefusal> {
+    verify(armoured, namespace, digest, keys).map(|_| ()).map_err(crate::ApprovalRefusal::from)
+}
+
 /// Verifies `armoured` over `digest` in `namespace` by one of `keys` (OpenSSH's one-line form); returns the position of that key.
 pub(crate) fn verify(armoured: &str, namespace: &str, digest: &Digest, keys: &[String]) -> Result<usize, SshRefusal> {
     let signature = SshSig::from_pem(armoured.trim()).map_err(|_| SshRefusal::Form)?;

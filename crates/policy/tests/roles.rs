@@ -5,11 +5,11 @@ mod common;
 
 use common::{NOW, approval, charter, keygen, operator, ssh_sign, withdrawal};
 use policy::{
-    Action, ApprovalRefusal, BookEntry, Counted, Destinations, Hours, Outcome, Question, Role, count_approvals, decide,
-    permitted, role_table,
+    Action, ApprovalRefusal, BookEntry, Counted, Destinations, Hours, Outcome, Question, Quorum, Role, count_approvals,
+    decide, missing, permitted, role_table,
 };
 use proptest::prelude::*;
-use types::{Amount, Moment};
+use types::{Amount, Moment, Party};
 
 /// The table that users read. A change of what roles may do is a change of this file.
 #[test]
@@ -29,6 +29,40 @@ fn duties_are_apart() {
     }
     assert!(permitted(&[Role::Auditor, Role::Approver], Action::Approve));
     assert!(!permitted(&[], Action::Read));
+}
+
+#[test]
+fn what_is_missing_is_said_with_where_it_can_come_from() {
+    let mut people = vec![
+        operator("olga", "north", &[]),
+        operator("nina", "north", &[]),
+        operator("omar", "south", &[]),
+        operator("oona", "east", &[]),
+    ];
+    people[3].expires = Some(Moment::from_seconds(NOW - 1));
+    let charter = charter(people);
+    let words = |counted: &[(&str, &str)], asked: Option<&str>, people, organisations| {
+        let counted = Counted {
+            people: counted.iter().map(|(name, _)| name.parse().unwrap()).collect(),
+            organisations: counted.iter().map(|(_, organisation)| (*organisation).to_owned()).collect(),
+            refused: vec![],
+        };
+        let asked = asked.map(|name| Party::Operator(name.parse().unwrap()));
+        missing(&charter, asked.as_ref(), &counted, Quorum { people, organisations }, Moment::from_seconds(NOW))
+    };
+    assert_eq!(words(&[], None, 0, 0), "");
+    assert_eq!(words(&[("olga", "north"), ("omar", "south")], None, 2, 2), "");
+    assert_eq!(words(&[("olga", "north")], None, 2, 2), "needs 1 more from south");
+    assert_eq!(words(&[("olga", "north")], None, 2, 1), "needs 1 more from north or south");
+    assert_eq!(words(&[], None, 2, 2), "needs 2 more from north or south, of 2 more organisation(s)");
+    assert_eq!(words(&[("olga", "north")], None, 3, 2), "needs 2 more from north or south, of 1 more organisation(s)");
+    assert_eq!(words(&[("olga", "north"), ("nina", "north")], None, 2, 2), "needs 1 more from south");
+    assert_eq!(words(&[], Some("omar"), 1, 1), "needs 1 more from north", "who asks does not count");
+    assert_eq!(
+        words(&[("olga", "north")], Some("omar"), 2, 2),
+        "needs 1 more; the charter has nobody left who could",
+        "nor does a grant that has ended"
+    );
 }
 
 fn rule(charter: &policy::Charter, book: &[BookEntry], complete: Option<i64>, now: i64) -> String {

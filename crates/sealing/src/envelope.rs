@@ -258,3 +258,47 @@ impl Envelope {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::SlotHeader;
+
+    /// Recipients of `age` are public, so that anybody can encrypt a key of their own to them.
+    #[test]
+    fn a_slot_made_anew_by_somebody_else_is_named() {
+        let mut next = 0;
+        let mut random = move |bytes: &mut [u8]| {
+            next += 1;
+            bytes.fill(next);
+            Ok(())
+        };
+        let name: SlotName = "yubikey".parse().unwrap();
+        let slot = |kek: &[u8; 32]| {
+            let armour = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n".to_owned();
+            let holders = BTreeSet::from(["alice".parse().unwrap()]);
+            NewSlot::age(name.clone(), holders, vec!["age1a".to_owned()], armour, Kek::from_bytes(kek)).unwrap()
+        };
+        let (signer, purpose) = ("signer-1".parse().unwrap(), "seed".parse().unwrap());
+        let context = Context { signer, network: Network::Regtest, purpose };
+        let (mut envelope, key) =
+            Envelope::create(context.clone(), &BTreeMap::new(), vec![slot(&[1; 32])], &mut random).unwrap();
+        assert_eq!(envelope.open_slot(&context, &name, &Kek::from_bytes(&[1; 32])).unwrap().id(), key.id());
+
+        // The attacker chooses both keys and keeps the document's name for the old one.
+        let (theirs, header): (DataKey, SlotHeader) = (DataKey::random(&mut random).unwrap(), slot(&[2; 32]).header);
+        let binding = document::slot_binding(&envelope.k3, &context, &header).unwrap();
+        let wrapped = cipher::seal(&[2; 32], &binding, theirs.bytes(), &mut random).unwrap();
+        envelope.slots.insert(name.clone(), Slot { header, wrapped });
+        envelope.seal_whole(&theirs, &mut random).unwrap();
+        let kek = Kek::from_bytes(&[2; 32]);
+        assert_eq!(envelope.open_slot(&context, &name, &kek).unwrap_err(), SealingError::Substituted(name.clone()));
+        assert_eq!(
+            envelope.open_slot_of_damaged(&context, &name, &kek).unwrap_err(),
+            SealingError::Substituted(name.clone())
+        );
+        // Under a name of its own it opens, which is why callers note the name of theirs.
+        envelope.k3 = theirs.id();
+        assert_ne!(envelope.k3(), key.id());
+    }
+}

@@ -112,3 +112,127 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::{Context, Kek, NewSlot, SlotName};
+
+    const STEPS: [Step; 6] = [Step::Cleared, Step::Created, Step::Written, Step::Synced, Step::Renamed, Step::Durable];
+
+    fn envelope(seed: u8) -> Envelope {
+        let mut next = seed;
+        let mut random = move |bytes: &mut [u8]| {
+            next = next.wrapping_add(1);
+            bytes.fill(next);
+            Ok(())
+        };
+        let name: SlotName = "two-of-two".parse().unwrap();
+        let holders = ["alice", "bob"].iter().map(|holder| holder.parse().unwrap()).collect();
+        let slot = NewSlot::shares(name, holders, "1".to_owned(), 2, Kek::from_bytes(&[seed; 32])).unwrap();
+        let (signer, purpose) = ("signer-1".parse().unwrap(), "seed".parse().unwrap());
+        let context = Context { signer, network: types::Network::Regtest, purpose };
+        Envelope::create(context, &BTreeMap::new(), vec![slot], &mut random).unwrap().0
+    }
+
+    /// Stops right after `at`, as a crash does.
+    fn crash(path: &Path, new: &Envelope, at: Step) -> StoreError {
+        let mut stop = |step| if step == at { Err(io::Error::other("power cut")) } else { Ok(()) };
+        replace(path, &new.to_bytes().unwrap(), &mut stop).unwrap_err()
+    }
+
+    /// What a file holds; none when there is none.
+    type Content = Option<Vec<u8>>;
+
+    /// What a power cut may make of the two names when the last step that was done is `at`: what was not synced may be lost, whole
+    /// or in part. `old` and `new` are files' contents.
+    fn outcomes(at: Step, old: Option<&[u8]>, new: &[u8]) -> Vec<(Content, Content)> {
+        let old = old.map(<[u8]>::to_vec);
+        let parts = [Vec::new(), new[..1].to_vec(), new[..new.len() / 2].to_vec(), vec![0; new.len()], new.to_vec()];
+        match at {
+            Step::Cleared => vec![(old, None)],
+            Step::Created => vec![(old.clone(), None), (old, Some(Vec::new()))],
+            Step::Written => {
+                let beside = parts.into_iter().map(Some).chain([None]);
+                beside.map(|beside| (old.clone(), beside)).collect()
+            }
+            Step::Synced => vec![(old.clone(), None), (old, Some(new.to_vec()))],
+            Step::Renamed => vec![(Some(new.to_vec()), None), (old.clone(), Some(new.to_vec())), (old, None)],
+            Step::Durable => vec![(Some(new.to_vec()), None)],
+        }
+    }
+
+    fn put(path: &Path, content: Option<&[u8]>) {
+        match content {
+            Some(bytes) => fs::write(path, bytes).unwrap(),
+            None => drop(fs::remove_file(path)),
+        }
+    }
+
+    #[test]
+    fn a_crash_after_any_step_leaves_the_old_file_or_the_new_one() {
+        let (old, new, next) = (envelope(1), envelope(2), envelope(3));
+        let (old_bytes, new_bytes) = (old.to_bytes().unwrap(), new.to_bytes().unwrap());
+        for before in [None, Some(&old)] {
+            for at in STEPS {
+                let content = before.map(|_| old_bytes.as_slice());
+                for (named, beside_it) in outcomes(at, content, &new_bytes) {
+                    let directory = tempfile::tempdir().unwrap();
+                    let path = directory.path().join("seed.sealed");
+                    put(&path, content);
+                    let error = crash(&path, &new, at);
+                    let undecided = matches!(error, StoreError::Undecided(..));
+                    assert_eq!(undecided, matches!(at, Step::Renamed | Step::Durable), "{at:?}");
+                    // What the process itself left is one of the outcomes.
+                    let (left, left_beside) = (fs::read(&path).ok(), fs::read(beside(&path).unwrap()).ok());
+                    assert!(outcomes(at, content, &new_bytes).contains(&(left, left_beside)), "{at:?}");
+
+                    put(&path, named.as_deref());
+                    put(&beside(&path).unwrap(), beside_it.as_deref());
+                    match load(&path) {
+                        Ok(found) => assert!(
+                            (Some(&found) == before && at != Step::Durable) || (found == new && undecided),
+                            "{at:?}"
+                        ),
+                        Err(StoreError::Unreadable(..)) => assert!(before.is_none() && at != Step::Durable, "{at:?}"),
+                        Err(error) => panic!("{at:?}: {error}"),
+                    }
+                    // Whatever was left, the next storing works and clears it away.
+                    store(&path, &next).unwrap();
+                    assert_eq!(load(&path).unwrap(), next);
+                    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "{at:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_owner_alone_reads_it_and_links_are_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seed.sealed");
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        symlink(&victim, beside(&path).unwrap()).unwrap();
+        store(&path, &envelope(1)).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_stored_or_loaded_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(store(&path, &envelope(1)), Err(StoreError::Untouched(..))));
+        assert!(matches!(store(Path::new("/"), &envelope(1)), Err(StoreError::Path(_))));
+        assert!(matches!(store(&directory.path().join("no/where"), &envelope(1)), Err(StoreError::Untouched(..))));
+        assert!(matches!(load(&directory.path().join("nothing")), Err(StoreError::Unreadable(..))));
+        let long = directory.path().join("long");
+        File::create(&long).unwrap().set_len(u64::try_from(DOCUMENT_BYTES_MAX).unwrap() * 100).unwrap();
+        let Err(StoreError::Envelope(_, SealingError::TooLong { bytes, .. })) = load(&long) else { panic!() };
+        assert_eq!(bytes, DOCUMENT_BYTES_MAX + 1, "no more than that is read");
+    }
+}

@@ -62,6 +62,7 @@ impl CallError {
 pub struct SignerClient {
     address: SocketAddr,
     config: Arc<ClientConfig>,
+    patience: Duration,
     stream: Option<StreamOwned<ClientConnection, TcpStream>>,
 }
 
@@ -80,7 +81,13 @@ impl SignerClient {
             .with_root_certificates(roots)
             .with_client_auth_cert(vec![own], key)
             .map_err(|error| wrong(&error))?;
-        Ok(SignerClient { address, config: Arc::new(config), stream: None })
+        Ok(SignerClient { address, config: Arc::new(config), patience: PATIENCE, stream: None })
+    }
+
+    /// Waits at most so long for each step of an answer, instead of half a minute: for questions that somebody waits for.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> SignerClient {
+        SignerClient { patience, stream: None, ..self }
     }
 
     /// Asks one question. A refusal is an error; so is silence.
@@ -113,9 +120,9 @@ impl SignerClient {
     }
 
     fn connect(&self) -> Result<StreamOwned<ClientConnection, TcpStream>, FrameError> {
-        let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = TcpStream::connect_timeout(&self.address, self.patience)?;
+        stream.set_read_timeout(Some(self.patience))?;
+        stream.set_write_timeout(Some(self.patience))?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
         let connection = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;

@@ -8,5 +8,5 @@ mod message;
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, read_frame, write_frame};
 pub use message::{
     Approval, Ceremony, Customer, Evidence, Head, Instruction, KeyLine, Limit, Refusal, Reply, ReplyBody, Request,
-    RequestBody, Signature, Statement, VERSION,
+    RequestBody, Signature, SlotLine, Statement, VERSION,
 };

@@ -250,6 +250,25 @@ pub struct KeyLine {
     pub active_seconds: u64,
     /// How often it moved.
     pub moves: u64,
+    /// The device that holds it: `manufacturer/model/firmware`, serial number, certificate; empty for a key in no device.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
+}
+
+/// One way to open a sealed file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotLine {
+    /// `seed` or `accounts`.
+    pub vault: String,
+    /// Its name.
+    pub slot: String,
+    /// `passphrase`, `shares 2 of 3`, `token LABEL` or `age`.
+    pub kind: String,
+    /// Who holds it.
+    pub holders: Vec<String>,
+    /// The sealing key that it gives.
+    pub sealing_key: String,
 }
 
 /// A ceremony that was held.
@@ -325,6 +344,10 @@ pub enum ReplyBody {
         keys: Vec<KeyLine>,
         /// The newest ceremonies, newest first.
         ceremonies: Vec<Ceremony>,
+        /// Who can open its sealed files, and with what.
+        slots: Vec<SlotLine>,
+        /// Who administers its machine, by the charter.
+        custodians: Vec<String>,
     },
     /// To everything else that was done.
     Done,

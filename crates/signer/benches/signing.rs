@@ -43,6 +43,9 @@ const HISTORY: [u64; 3] = [0, 100_000, 1_000_000];
 /// How long one contender works before the next has its turn.
 const TURN: Duration = Duration::from_millis(40);
 
+/// A part of the benchmark.
+type Part = fn(&Options);
+
 struct Options {
     seconds: f64,
     only: Option<String>,
@@ -409,8 +412,7 @@ fn main() {
     let options = Options::read();
     tempfile::env::override_temp_dir(&options.directory).expect("nobody chose a directory before");
     println!("what                                                                             one by one");
-    let parts: [(&str, fn(&Options)); 4] =
-        [("curve", curve), ("signer", whole_signer), ("keys", keys), ("history", history)];
+    let parts: [(&str, Part); 4] = [("curve", curve), ("signer", whole_signer), ("keys", keys), ("history", history)];
     for (name, part) in parts {
         if options.only.as_deref().is_none_or(|only| only == name) {
             part(&options);

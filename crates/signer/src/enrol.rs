@@ -9,10 +9,12 @@ use chains::bitcoin::AccountKey;
 use ed25519_dalek::SigningKey;
 use sealing::NewSlot;
 use serde::{Deserialize, Serialize};
-use types::{KeyKind, KeyState, Moment, Network, SignerId};
+use types::{Digest, KeyKind, KeyState, Moment, Network, SignerId};
 use zeroize::Zeroizing;
 
+use crate::ceremony::Watch;
 use crate::core::{key_move, path};
+use crate::device::{DeviceFacts, NewDevice};
 use crate::journal::{Journal, JournalError};
 use crate::keys::{JOURNAL_KEY, JOURNAL_KEY_BYTES, Keys, KeysError, write_secret};
 use crate::life::{Actor, KeyName};
@@ -30,10 +32,14 @@ pub struct Enrolment {
     pub network: String,
     /// Ed25519 public key that signs heads of the journal, hexadecimal.
     pub journal_key: String,
-    /// One key expression for each account, in order: `[fingerprint/path]xpub/<0;1>/*`.
+    /// One key expression for each account, in order: `[fingerprint/path]xpub/<0;1>/*`; the last may be the key of a device,
+    /// `[fingerprint]02…`.
     pub accounts: Vec<String>,
     /// The certificate of its listener (PEM).
     pub certificate: String,
+    /// The device that holds the last account's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceFacts>,
 }
 
 /// Why a signer was not set up or cannot be found.
@@ -93,6 +99,8 @@ pub struct Birth {
     pub network: Network,
     /// How many accounts, one for each wallet.
     pub accounts: u32,
+    /// A key inside a device, which becomes the account after those of the seed.
+    pub device: Option<NewDevice>,
     /// The seed.
     pub seed: Seed,
     /// What opens the seed.
@@ -103,8 +111,22 @@ pub struct Birth {
     pub by: Actor,
     /// When.
     pub now: Moment,
-    /// A ceremony to note in the journal: its step and what came of it.
-    pub ceremony: Option<(String, String)>,
+    /// The ceremony that makes it; none for a signer that is just set up.
+    pub ceremony: Option<Origin>,
+}
+
+/// The ceremony by which a signer comes to be.
+pub struct Origin {
+    /// Its step.
+    pub step: String,
+    /// What came of it, in words; nothing secret.
+    pub detail: String,
+    /// The instruction's identifier; empty for one that needs none.
+    pub instruction: String,
+    /// The charter under which it was held: none that does not come from it is adopted.
+    pub base: Option<Digest>,
+    /// Further files, public, by name.
+    pub public: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// Makes a new signer in `directory`, which must be new or empty.
@@ -112,6 +134,11 @@ pub struct Birth {
 /// Everything is written beside it and then takes its name in one step: a crash before leaves a directory of another name, whose
 /// secrets nobody was told of and which the next try removes; a crash after leaves a whole signer.
 pub fn create(directory: &Path, birth: Birth) -> Result<Enrolment, EnrolError> {
+    create_watched(directory, birth, &mut |_| Ok(()))
+}
+
+/// As [`create`], and tells `watch` of each step; an error stops right there, as a crash would.
+pub fn create_watched(directory: &Path, birth: Birth, watch: &mut Watch<'_>) -> Result<Enrolment, EnrolError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| EnrolError::File(path, error)
@@ -125,15 +152,18 @@ pub fn create(directory: &Path, birth: Birth) -> Result<Enrolment, EnrolError> {
         fs::remove_dir_all(&new).map_err(failed(&new))?;
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&new).map_err(failed(&new))?;
-    let enrolment = write_all(&new, birth)?;
+    watch("directory").map_err(failed(&new))?;
+    let enrolment = write_all(&new, birth, watch)?;
     File::open(&new).and_then(|directory| directory.sync_all()).map_err(failed(&new))?;
+    watch("written").map_err(failed(&new))?;
     fs::rename(&new, directory).map_err(failed(directory))?;
+    watch("named").map_err(failed(directory))?;
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed(parent))?;
     Ok(enrolment)
 }
 
-fn write_all(directory: &Path, birth: Birth) -> Result<Enrolment, EnrolError> {
+fn write_all(directory: &Path, birth: Birth, watch: &mut Watch<'_>) -> Result<Enrolment, EnrolError> {
     let fingerprint = birth.seed.fingerprint(&bitcoin::secp256k1::Secp256k1::new());
     let fingerprint = fingerprint.map_err(|error| EnrolError::Sealing(Refused::new("seed", error.to_string())))?;
     let sealed = seal(&birth.id, birth.network, &birth.seed, birth.accounts, birth.seed_slots, birth.account_slots)
@@ -142,16 +172,22 @@ fn write_all(directory: &Path, birth: Birth) -> Result<Enrolment, EnrolError> {
     drop(birth.seed);
     Vault::Seed.write(directory, &sealed.seed)?;
     Vault::Accounts.write(directory, &sealed.accounts)?;
+    let failed = |error| EnrolError::File(directory.to_owned(), error);
+    watch("sealed").map_err(failed)?;
     let mut journal_key = Zeroizing::new([0; JOURNAL_KEY_BYTES]);
     getrandom::fill(journal_key.as_mut()).map_err(|_| EnrolError::Random)?;
     let pair = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&pair)?;
+    let mut accounts = sealed.expressions.clone();
+    accounts.extend(birth.device.iter().map(|device| AccountKey::of_device(device.public_key).to_string()));
+    let count = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
     let enrolment = Enrolment {
         signer: birth.id.to_string(),
         network: birth.network.to_string(),
         journal_key: hex::encode(SigningKey::from_bytes(&journal_key).verifying_key().to_bytes()),
-        accounts: sealed.expressions.clone(),
+        accounts,
         certificate: certificate.pem(),
+        device: birth.device.as_ref().map(|device| device.facts.clone()),
     };
     let private = Zeroizing::new(pair.serialize_pem());
     let json = serde_json::to_vec_pretty(&enrolment).unwrap_or_default();
@@ -161,14 +197,30 @@ fn write_all(directory: &Path, birth: Birth) -> Result<Enrolment, EnrolError> {
         let path = directory.join(name);
         write_secret(&path, content).map_err(|error| EnrolError::File(path, error))?;
     }
+    for (name, content) in birth.ceremony.iter().flat_map(|origin| &origin.public) {
+        let path = directory.join(name);
+        write_secret(&path, content).map_err(|error| EnrolError::File(path, error))?;
+    }
+    watch("secrets").map_err(failed)?;
     let (mut journal, _) = Journal::open(&directory.join(files::JOURNAL))?;
     let by = (&birth.by).into();
-    let moves = first_moves(&sealed, &fingerprint.to_string(), birth.accounts);
+    let base = birth.ceremony.as_ref().and_then(|origin| origin.base);
+    let moves = first_moves(&sealed, &fingerprint.to_string(), count);
     let event = match birth.ceremony {
-        Some((step, detail)) => Event::Ceremony { step, detail, moves, by, instruction: String::new() },
+        Some(Origin { step, detail, instruction, .. }) => Event::Ceremony { step, detail, moves, by, instruction },
         None => Event::Keys { moves, by },
     };
     journal.append(&Record { at: birth.now.micros(), event })?;
+    if let Some(charter) = base {
+        journal.append(&Record { at: birth.now.micros(), event: Event::Base { charter: charter.to_string() } })?;
+    }
+    if let Some(NewDevice { facts, holders, certificate, .. }) = birth.device {
+        let (account, moves, by) = (birth.accounts, vec![], (&birth.by).into());
+        let holders = holders.iter().map(ToString::to_string).collect();
+        let event = Event::Device { account, facts, holders, certificate, moves, by };
+        journal.append(&Record { at: birth.now.micros(), event })?;
+    }
+    watch("journal").map_err(failed)?;
     Ok(enrolment)
 }
 
@@ -189,11 +241,17 @@ fn first_moves(sealed: &Sealed, fingerprint: &str, accounts: u32) -> Vec<crate::
     moves
 }
 
+/// Reads the public enrolment.
+pub fn read_enrolment(directory: &Path) -> Result<Enrolment, EnrolError> {
+    let path = directory.join(files::ENROLMENT);
+    let bytes = fs::read(&path).map_err(|error| EnrolError::File(path.clone(), error))?;
+    serde_json::from_slice(&bytes).map_err(|_| EnrolError::Damaged(path))
+}
+
 /// Reads who the signer in `directory` is.
 pub fn load(directory: &Path) -> Result<(SignerId, Keys, Enrolment), EnrolError> {
     let path = directory.join(files::ENROLMENT);
-    let bytes = fs::read(&path).map_err(|error| EnrolError::File(path.clone(), error))?;
-    let enrolment: Enrolment = serde_json::from_slice(&bytes).map_err(|_| EnrolError::Damaged(path.clone()))?;
+    let enrolment = read_enrolment(directory)?;
     let id = enrolment.signer.parse().map_err(|_| EnrolError::Damaged(path.clone()))?;
     let network = enrolment.network.parse().map_err(|_| EnrolError::Damaged(path.clone()))?;
     let accounts = enrolment.accounts.iter().map(|text| AccountKey::parse(text, network)).collect::<Result<_, _>>();

@@ -10,19 +10,21 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use bitcoin::bip32::{ChainCode, Xpriv, Xpub};
-use bitcoin::secp256k1::{All, Secp256k1, SecretKey};
-use chains::bitcoin::AccountKey;
+use bitcoin::secp256k1::{All, PublicKey, Secp256k1, SecretKey};
+use chains::bitcoin::{AccountKey, AccountPublic};
 use ed25519_dalek::SigningKey;
 use types::Network;
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::device::DeviceKey;
 
 /// Bytes of the key that signs heads: an Ed25519 seed (RFC 8032).
 pub(crate) const JOURNAL_KEY_BYTES: usize = 32;
 /// Bytes of a sealed account: private key and chain code (BIP-32).
 pub(crate) const ACCOUNT_BYTES: usize = 64;
 
-/// A private key and chain code (BIP-32), wiped when dropped, never shown.
-pub struct Secret(Zeroizing<[u8; ACCOUNT_BYTES]>);
+/// A private key and chain code (BIP-32), behind a pointer so that moving it leaves no copy; wiped when dropped, never shown.
+pub struct Secret(Box<Zeroizing<[u8; ACCOUNT_BYTES]>>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +35,7 @@ impl fmt::Debug for Secret {
 impl Secret {
     /// Takes a key apart, and wipes it.
     pub fn of(mut key: Xpriv) -> Secret {
-        let mut bytes = Zeroizing::new([0; ACCOUNT_BYTES]);
+        let mut bytes = Box::new(Zeroizing::new([0; ACCOUNT_BYTES]));
         let (private, chain) = bytes.split_at_mut(32);
         private.copy_from_slice(key.private_key.as_ref());
         chain.copy_from_slice(key.chain_code.as_bytes());
@@ -43,7 +45,11 @@ impl Secret {
 
     /// Reads what was sealed.
     pub fn from_bytes(bytes: &[u8]) -> Option<Secret> {
-        <[u8; ACCOUNT_BYTES]>::try_from(bytes).ok().map(|bytes| Secret(Zeroizing::new(bytes)))
+        let mut secret = Secret(Box::new(Zeroizing::new([0; ACCOUNT_BYTES])));
+        (bytes.len() == ACCOUNT_BYTES).then(|| {
+            secret.0.copy_from_slice(bytes);
+            secret
+        })
     }
 
     /// What is sealed.
@@ -89,13 +95,15 @@ pub struct Keys {
     network: Network,
     accounts: Vec<AccountKey>,
     open: BTreeMap<u32, Secret>,
+    devices: BTreeMap<u32, DeviceKey>,
     canary: Option<Secret>,
     secp: Secp256k1<All>,
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("network", &self.network).field("open", &self.open.keys()).finish_non_exhaustive()
+        let (open, devices) = (self.open.keys(), &self.devices);
+        f.debug_struct("Keys").field("open", &open).field("devices", devices).finish_non_exhaustive()
     }
 }
 
@@ -113,6 +121,9 @@ pub enum KeysError {
         "the sealed key of account {0} is not the one that the enrolment names: the files of two signers were mixed"
     )]
     Differs(u32),
+    /// The private key is not ours to hold.
+    #[error("the key of account {0} is inside a device; open it with the device's PIN")]
+    InDevice(u32),
     /// No such account.
     #[error("this signer has no account {0}; derive it first")]
     NoAccount(u32),
@@ -130,7 +141,8 @@ impl Keys {
         let mut secret = secret.map_err(|_| KeysError::Damaged(JOURNAL_KEY))?;
         let journal = SigningKey::from_bytes(&secret);
         secret.zeroize();
-        Ok(Keys { journal, network, accounts, open: BTreeMap::new(), canary: None, secp: Secp256k1::new() })
+        let (open, devices) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Keys { journal, network, accounts, open, devices, canary: None, secp: Secp256k1::new() })
     }
 
     /// The curve's context.
@@ -155,7 +167,8 @@ impl Keys {
 
     /// The account that has this key.
     pub fn account_of(&self, key: &AccountKey) -> Option<u32> {
-        let position = self.accounts.iter().position(|account| account.xpub == key.xpub && account.path == key.path)?;
+        let position =
+            self.accounts.iter().position(|account| account.public == key.public && account.path == key.path)?;
         u32::try_from(position).ok()
     }
 
@@ -164,9 +177,35 @@ impl Keys {
         self.accounts.get(position).ok_or(KeysError::NoAccount(account))
     }
 
+    /// The extended key of an account that was derived from the seed.
+    fn extended(&self, account: u32) -> Result<Xpub, KeysError> {
+        match self.public(account)?.public {
+            AccountPublic::Ranged(xpub) => Ok(xpub),
+            AccountPublic::Device(_) => Err(KeysError::InDevice(account)),
+        }
+    }
+
+    /// The public half of an account whose private key is inside a device; none for one that was derived from the seed.
+    pub fn in_device(&self, account: u32) -> Option<PublicKey> {
+        match self.public(account).ok()?.public {
+            AccountPublic::Ranged(_) => None,
+            AccountPublic::Device(key) => Some(key),
+        }
+    }
+
+    /// Takes a device's key into use.
+    pub fn open_device(&mut self, account: u32, key: DeviceKey) {
+        self.devices.insert(account, key);
+    }
+
+    /// An account's key inside a device, if it is open.
+    pub fn device(&self, account: u32) -> Option<&DeviceKey> {
+        self.devices.get(&account)
+    }
+
     /// Takes an account's private key into use, if it is the one that the enrolment names.
     pub fn open(&mut self, account: u32, secret: Secret) -> Result<(), KeysError> {
-        let public = self.public(account)?.xpub;
+        let public = self.extended(account)?;
         let key = secret.key(&public).ok_or(KeysError::Differs(account))?;
         if Xpub::from_priv(&self.secp, &key) != public {
             return Err(KeysError::Differs(account));
@@ -181,9 +220,10 @@ impl Keys {
         self.canary = Some(secret);
     }
 
-    /// Wipes an account's private key; with the last one, the key of canaries goes too.
+    /// Wipes an account's private key, or logs out of its device; with the last one, the key of canaries goes too.
     pub fn close(&mut self, account: u32) {
         self.open.remove(&account);
+        self.devices.remove(&account);
         if self.open.is_empty() {
             self.canary = None;
         }
@@ -191,7 +231,7 @@ impl Keys {
 
     /// An account's private key for one use, if it is open.
     pub fn account(&self, account: u32) -> Option<Transient> {
-        self.open.get(&account)?.key(&self.public(account).ok()?.xpub)
+        self.open.get(&account)?.key(&self.extended(account).ok()?)
     }
 
     /// The key that signs canaries, if any key is open.

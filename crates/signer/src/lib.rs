@@ -3,8 +3,10 @@
 //! Trusts its own key, journal and charter. Trusts nothing that a caller says: instructions, evidence, transactions and
 //! peers' statements are verified here. Opens no connection outward, speaks no HTTP, knows no database.
 
+pub mod ceremony;
 pub mod control;
 pub mod core;
+pub mod device;
 pub mod enrol;
 pub mod journal;
 pub mod keys;

@@ -1,10 +1,11 @@
 //! The lives of this signer's keys, as the journal's records tell them. Nothing here is ever removed: a key out of use stays
 //! on the board, since its address can still receive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use types::{InstructionId, KeyKind, KeyState, Moment, WalletId};
+use types::{InstructionId, KeyKind, KeyState, Moment, OperatorId, WalletId};
 
+use crate::device::DeviceFacts;
 use crate::record::{KeyMove, Nonsense};
 
 /// A key by kind and name, such as `signature` and `0` for the first account's.
@@ -60,6 +61,12 @@ pub struct Entry {
 pub struct Authorised {
     /// By which instruction.
     pub instruction: InstructionId,
+    /// When that instruction was made: an older one that comes late changes nothing.
+    pub created: Moment,
+    /// When the signer heard of it.
+    pub at: Moment,
+    /// Of which account's key it speaks, whatever wallet has that name later.
+    pub account: u32,
     /// From when on it ends.
     pub until: Moment,
     /// Signatures that are left.
@@ -79,6 +86,24 @@ pub struct Ceremony {
     pub by: Actor,
 }
 
+/// The device that holds an account's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// What it said of itself last.
+    pub facts: DeviceFacts,
+    /// Who holds its PIN.
+    pub holders: BTreeSet<OperatorId>,
+    /// Its certificate, as people noted it.
+    pub certificate: String,
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, serial number {}", self.facts.kind(), self.facts.serial)?;
+        if self.certificate.is_empty() { Ok(()) } else { write!(f, ", certificate {}", self.certificate) }
+    }
+}
+
 /// The board of keys.
 #[derive(Debug, Default)]
 pub struct Life {
@@ -87,6 +112,8 @@ pub struct Life {
     pub authorised: BTreeMap<WalletId, Authorised>,
     /// Ceremonies, oldest first.
     pub ceremonies: Vec<Ceremony>,
+    /// Devices that hold keys, by account.
+    pub devices: BTreeMap<u32, Device>,
     /// Beginnings of nonce points (R's x coordinate) with the beginning of the digest that each signed.
     nonces: BTreeMap<[u8; 16], [u8; 16]>,
 }
@@ -148,6 +175,11 @@ impl Life {
         if let Some(authorised) = self.authorised.get_mut(wallet) {
             authorised.left = authorised.left.saturating_sub(count);
         }
+        self.drew(signatures)
+    }
+
+    /// Remembers the nonces of signatures.
+    pub fn drew(&mut self, signatures: &[(String, String)]) -> Result<(), Nonsense> {
         for (nonce, digest) in signatures {
             let read = |text: &str| {
                 let mut bytes = [0; 16];
@@ -161,6 +193,28 @@ impl Life {
     /// Whether this nonce point has signed something else before: then the key would be readable from both signatures.
     pub fn repeats(&self, nonce: &[u8; 16], digest: &[u8; 16]) -> bool {
         self.nonces.get(nonce).is_some_and(|before| before != digest)
+    }
+
+    /// Takes note of the device that holds an account's key: of its holders and certificate when the key is made, which then stay.
+    pub fn device(
+        &mut self,
+        account: u32,
+        facts: &DeviceFacts,
+        holders: &[String],
+        certificate: &str,
+    ) -> Result<(), Nonsense> {
+        if let Some(device) = self.devices.get_mut(&account) {
+            device.facts = facts.clone();
+            return if holders.is_empty() { Ok(()) } else { Err(Nonsense) };
+        }
+        let holders: Result<BTreeSet<OperatorId>, _> = holders.iter().map(|name| name.parse()).collect();
+        let holders = holders.map_err(|_| Nonsense)?;
+        if holders.is_empty() {
+            return Err(Nonsense);
+        }
+        let device = Device { facts: facts.clone(), holders, certificate: certificate.to_owned() };
+        self.devices.insert(account, device);
+        Ok(())
     }
 
     /// When a ceremony of this kind was held last.

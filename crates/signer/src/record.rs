@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::DeviceFacts;
+
 /// One thing that happened, with the signer's time in microseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -19,6 +21,11 @@ pub enum Event {
     Charter {
         /// Canonical bytes, as text.
         text: String,
+    },
+    /// This signer was restored under a charter: it adopts none that does not come from it.
+    Base {
+        /// The charter's digest.
+        charter: String,
     },
     /// A transaction will be signed. Written, and remembered by a peer, before any signature exists.
     Intent {
@@ -45,6 +52,26 @@ pub enum Event {
         /// Who.
         by: By,
     },
+    /// A key was made inside a device, or such a key was opened.
+    Device {
+        /// Number of the account.
+        account: u32,
+        /// What the device said of itself.
+        facts: DeviceFacts,
+        /// Who holds its PIN; written when the key is made.
+        holders: Vec<String>,
+        /// The device's certificate as people noted it; written when the key is made.
+        certificate: String,
+        /// Keys that moved by it.
+        moves: Vec<KeyMove>,
+        /// Who.
+        by: By,
+    },
+    /// A device's key signed a canary.
+    CanarySigned {
+        /// The first 16 bytes of the signature's nonce point and of a digest of what it signs, hexadecimal.
+        signature: (String, String),
+    },
     /// A key quorum allowed a wallet's key to be opened.
     Authorised {
         /// The wallet.
@@ -53,6 +80,10 @@ pub enum Event {
         until: i64,
         /// How many signatures.
         signatures: u64,
+        /// The account whose key it is.
+        account: u32,
+        /// When the instruction was made, in microseconds since 1970.
+        created: i64,
         /// The instruction's identifier.
         instruction: String,
     },

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::OutPoint;
+use chains::bitcoin::WalletDescriptor;
 use policy::{BookEntry, Charter, Spent};
 use types::{Amount, CustomerId, Digest, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
 
@@ -24,6 +25,8 @@ pub struct Pinned {
 pub struct State {
     /// The charter in force.
     pub charter: Option<Charter>,
+    /// The charter under which this signer was restored.
+    pub base: Option<Digest>,
     /// Time of the newest record.
     pub last: Option<Moment>,
     /// Instructions that were prepared.
@@ -32,8 +35,8 @@ pub struct State {
     pub spending: Spending,
     /// Newest heads of peers.
     pub peers: BTreeMap<SignerId, (u64, Digest)>,
-    /// Closed latches with their reasons.
-    pub latches: BTreeMap<String, String>,
+    /// Closed latches with their reasons, and since when.
+    pub latches: BTreeMap<String, (String, Moment)>,
     /// Highest change index in each wallet.
     pub change_index: BTreeMap<WalletId, u32>,
     /// When everything was first there for an instruction whose tier waits, by digest.
@@ -46,10 +49,19 @@ pub struct State {
     pub life: Life,
 }
 
-/// The name of a wallet's verification keys: another descriptor is another key.
-pub fn verification_key(wallet: &policy::Wallet) -> String {
-    let digest = Digest::of(&[wallet.descriptor.as_bytes()]).to_string();
-    format!("{}-{}", wallet.id, digest.get(..8).unwrap_or_default())
+/// The name of a wallet's verification keys: what they are and how many must sign, in whatever order and spelling a charter has them, and
+/// whatever it calls the wallet. A descriptor that cannot be read stands for itself.
+pub fn verification_key(wallet: &policy::Wallet, network: types::Network) -> String {
+    let text = match WalletDescriptor::parse(&wallet.descriptor, network) {
+        Ok(descriptor) => {
+            let mut keys: Vec<String> = descriptor.keys().iter().map(|key| key.public_key().to_string()).collect();
+            keys.sort();
+            format!("{}\n{}", descriptor.threshold(), keys.join("\n"))
+        }
+        Err(_) => wallet.descriptor.clone(),
+    };
+    let digest = Digest::of(&[b"claviger-verification-v1\n", text.as_bytes()]).to_string();
+    digest.get(..32).unwrap_or_default().to_owned()
 }
 
 /// What a charter does to verification keys (K2): a new wallet's are in use, one that it no longer names are suspended. Addresses
@@ -60,7 +72,8 @@ pub fn verification_key(wallet: &policy::Wallet) -> String {
 pub fn verification_moves(life: &Life, charter: &Charter) -> Result<Vec<KeyMove>, types::ForbiddenMove> {
     let kind = KeyKind::Verification;
     let mut moves = Vec::new();
-    let named: BTreeSet<String> = charter.wallets.iter().map(verification_key).collect();
+    let named: BTreeSet<String> =
+        charter.wallets.iter().map(|wallet| verification_key(wallet, charter.network)).collect();
     let mut go = |name: &str, from: &str, to: KeyState| {
         let (name, from, to) = (name.to_owned(), from.to_owned(), to.to_string());
         moves.push(KeyMove { kind: kind.to_string(), name, from, to });
@@ -95,6 +108,7 @@ impl State {
                 self.life.apply(&moves, &Actor { cause, ..Actor::default() }, at)?;
                 self.charter = Some(charter);
             }
+            Event::Base { charter } => self.base = Some(charter.parse().map_err(|_| Nonsense)?),
             Event::Intent { instructions, change_index, .. } => {
                 for intended in instructions {
                     self.intend(intended, at, *change_index)?;
@@ -105,7 +119,7 @@ impl State {
                 self.peers.insert(signer.parse().map_err(|_| Nonsense)?, head);
             }
             Event::Frozen { latch, reason } => {
-                self.latches.insert(latch.clone(), reason.clone());
+                self.latches.insert(latch.clone(), (reason.clone(), at));
             }
             Event::Opened { latch, instruction } => {
                 self.latches.remove(latch);
@@ -129,12 +143,18 @@ impl State {
                 self.life.signed(&wallet.parse().map_err(|_| Nonsense)?, signatures)?;
             }
             Event::Keys { moves, by } => self.life.apply(moves, &by.into(), at)?,
-            Event::Authorised { wallet, until, signatures, instruction } => {
+            Event::Device { account, facts, holders, certificate, moves, by } => {
+                self.life.device(*account, facts, holders, certificate)?;
+                self.life.apply(moves, &by.into(), at)?;
+            }
+            Event::CanarySigned { signature } => self.life.drew(std::slice::from_ref(signature))?,
+            Event::Authorised { wallet, until, signatures, account, created, instruction } => {
                 let instruction: InstructionId = instruction.parse().map_err(|_| Nonsense)?;
                 let wallet = wallet.parse().map_err(|_| Nonsense)?;
                 self.executed.insert(instruction.clone());
-                let until = Moment::from_micros(*until);
-                self.life.authorised.insert(wallet, Authorised { instruction, until, left: *signatures });
+                let (until, created) = (Moment::from_micros(*until), Moment::from_micros(*created));
+                let authorised = Authorised { instruction, created, at, account: *account, until, left: *signatures };
+                self.life.authorised.insert(wallet, authorised);
             }
             Event::Ceremony { step, detail, moves, by, instruction } => {
                 self.life.apply(moves, &by.into(), at)?;

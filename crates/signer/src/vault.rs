@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sealing::{Context, DataKey, Envelope, ItemName, Kek, NewSlot, Purpose, SealingError, SlotName};
+use sealing::{Context, DataKey, Envelope, ItemName, Kek, NewSlot, Purpose, SealingError, SlotKind, SlotName};
+use signer_wire::SlotLine;
 use types::{KeyKind, KeyState, Moment, Network, OperatorId, SignerId, WalletId};
 use zeroize::Zeroizing;
 
 use crate::core::Core;
 use crate::keys::Secret;
-use crate::life::{Actor, KeyName};
+use crate::life::{Actor, KeyName, Life};
 use crate::refusal::Refused;
 use crate::seed::{Seed, SeedError};
 
@@ -50,6 +51,11 @@ impl Vault {
         }
     }
 
+    /// Where a re-keying puts the file before the journal knows of it.
+    pub fn staged(self, directory: &Path) -> PathBuf {
+        directory.join(format!("{}.next", self.file()))
+    }
+
     /// The word that the envelope is bound to.
     pub const fn purpose(self) -> &'static str {
         match self {
@@ -77,6 +83,29 @@ impl Vault {
     }
 }
 
+/// Puts right what a crash left of a re-keying: a new file beside the old one takes its name if the journal says that its sealing
+/// key is in use, and is removed if the journal does not know it. Called while the journal's lock is held.
+pub fn settle(directory: &Path, life: &Life) -> Result<(), VaultError> {
+    for vault in [Vault::Seed, Vault::Accounts] {
+        let failed = |error| VaultError::File(vault.file(), error);
+        let staged = vault.staged(directory);
+        if !staged.exists() {
+            continue;
+        }
+        let state =
+            |envelope: &Envelope| life.state(&KeyName { kind: KeyKind::Sealing, name: envelope.k3().to_string() });
+        let new = sealing::store::load(&staged).ok().and_then(|envelope| state(&envelope));
+        match new {
+            Some(KeyState::InUse) => fs::rename(&staged, directory.join(vault.file())).map_err(failed)?,
+            // Only where the file in use is sound: otherwise both stay for people to look at.
+            _ if state(&vault.read(directory)?) == Some(KeyState::InUse) => fs::remove_file(&staged).map_err(failed)?,
+            _ => continue,
+        }
+        fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// The system's randomness, for sealing.
 pub fn random(bytes: &mut [u8]) -> Result<(), sealing::NoRandomness> {
     getrandom::fill(bytes).map_err(|_| sealing::NoRandomness)
@@ -99,6 +128,44 @@ fn item(name: &str) -> Result<ItemName, Refused> {
 
 fn account_item(account: Option<u32>) -> Result<ItemName, Refused> {
     item(&account.map_or_else(|| "canary".to_owned(), |account| format!("account-{account}")))
+}
+
+/// Who can open the sealed files of a directory, and with what.
+pub fn slot_lines(directory: &Path) -> Result<Vec<SlotLine>, VaultError> {
+    let mut lines = Vec::new();
+    for vault in [Vault::Seed, Vault::Accounts] {
+        let envelope = vault.read(directory)?;
+        lines.extend(envelope.slots().map(|slot| SlotLine {
+            vault: vault.purpose().to_owned(),
+            slot: slot.name().to_string(),
+            kind: match slot.kind() {
+                SlotKind::Passphrase(_) => "passphrase".to_owned(),
+                SlotKind::Shares { threshold, .. } => format!("shares {threshold} of {}", slot.holders().len()),
+                SlotKind::Token(token) => format!("token {}", token.label),
+                SlotKind::Age { .. } => "age".to_owned(),
+            },
+            holders: slot.holders().iter().map(ToString::to_string).collect(),
+            sealing_key: envelope.k3().to_string(),
+        }));
+    }
+    Ok(lines)
+}
+
+/// Refuses a sealing that a custodian of the machine holds, and a charter that does not say who its custodians are.
+pub fn check_apart(custodians: &[OperatorId], envelope: &Envelope) -> Result<(), Refused> {
+    if custodians.is_empty() {
+        let reason = "the charter does not say who administers this machine; name its custodians";
+        return Err(Refused::new("k3-holder", reason));
+    }
+    match envelope.holders().into_iter().find(|holder| custodians.contains(holder)) {
+        Some(both) => {
+            let reason = format!(
+                "{both} administers this machine and holds what opens its keys; seal them anew for other holders, or name another custodian"
+            );
+            Err(Refused::new("k3-holder", reason))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Everything that a seed gives its signer, sealed.
@@ -199,16 +266,8 @@ impl Core {
 
     /// Refuses a sealing that a custodian of this machine holds: who has the sealed keys must not have what opens them.
     pub fn check_holders(&self, envelope: &Envelope) -> Result<(), Refused> {
-        let custodians = self.custodians();
-        match envelope.holders().into_iter().find(|holder| custodians.contains(holder)) {
-            Some(both) => {
-                let reason = format!(
-                    "{both} administers this machine and holds what opens its keys; seal them anew for other holders, or name another custodian"
-                );
-                Err(Refused::new("k3-holder", reason))
-            }
-            None => Ok(()),
-        }
+        // Before there is a charter nobody is named, and no key can be opened.
+        if self.charter_version() == 0 { Ok(()) } else { check_apart(self.custodians(), envelope) }
     }
 
     /// Opens every key that a quorum lets be opened, from the sealed file in `directory`.

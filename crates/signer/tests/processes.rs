@@ -127,6 +127,46 @@ fn a_canary_signs_and_secrets_are_for_the_owner_alone() {
 }
 
 #[test]
+fn every_way_to_seal_is_a_way_to_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let identity = path("identity.txt");
+    let made = std::process::Command::new("age-keygen").args(["-o", &identity]).output();
+    let made = made.expect("age-keygen is needed: ./scripts/setup installs it");
+    let words = String::from_utf8(made.stderr).unwrap();
+    let recipient = words.trim().strip_prefix("Public key: ").unwrap();
+    std::fs::write(path("passphrase"), "seven quiet otters borrow the lamp\n").unwrap();
+    std::fs::write(path("other"), "seven quiet otters borrow the lump\n").unwrap();
+    let (passphrase, age) =
+        (format!("night=passphrase:kim:{}", path("passphrase")), format!("card=age:kit:{recipient}"));
+    let shares = format!("desk=shares:2:kim,kit:{}", directory.path().display());
+    let data = path("s1");
+    let init = ["init", "--network", "regtest", "--person", "carl", "--data", &data, "--id", "s1", "--accounts", "1"];
+    let sealed = [init.as_slice(), &["--seal", &passphrase, "--seal", &age, "--seal", &shares]].concat();
+    let output = run(&sealed);
+    assert!(output.status.success(), "{output:?}");
+
+    // Nobody runs this signer: whoever brings the right thing comes as far as its door, and nobody else does.
+    let says = |arguments: &[&str]| {
+        let output = run(&[&["open", "--data", &data, "--person", "kim"], arguments].concat());
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(says(&[]).contains("card, desk, night"));
+    assert!(says(&["--slot", "lost"]).contains("lost"));
+    for right in
+        [["--slot", "night", "--passphrase-file", &path("passphrase")], ["--slot", "card", "--identity", &identity]]
+    {
+        assert!(says(&right).contains("is the signer running?"), "{right:?}");
+    }
+    assert!(says(&["--slot", "card"]).contains("--identity"));
+    assert!(says(&["--slot", "desk"]).contains("--share"));
+    std::fs::write(path("stranger.txt"), "AGE-SECRET-KEY-1QQPQQSXQZQQPQQSXQZQQPQQSXQZQQPQQSXQZQQPQQSXQZQQPQQSX0\n")
+        .unwrap();
+    assert!(says(&["--slot", "card", "--identity", &path("stranger.txt")]).contains("age did not decrypt"));
+}
+
+#[test]
 fn setting_up_refuses_to_overwrite_and_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("s1");

@@ -95,9 +95,11 @@ impl Chromium {
             let left = PATIENCE.saturating_sub(start.elapsed());
             let answer = self.answers.recv_timeout(left).map_err(|_| format!("chromium did not answer {method}"))?;
             if answer.get("id").and_then(Value::as_u64) != Some(self.next) {
-                // Events: the last ones are kept for whoever asks what went wrong.
-                self.set_aside.push_back(answer);
-                self.set_aside.truncate(200);
+                // Events: what went wrong is kept for whoever asks.
+                let method = answer.get("method").and_then(Value::as_str);
+                if matches!(method, Some("Log.entryAdded" | "Runtime.exceptionThrown")) {
+                    self.set_aside.push_back(answer);
+                }
                 continue;
             }
             return match answer.get("error") {
@@ -237,15 +239,36 @@ impl Chromium {
         Ok(self.set_aside.iter().filter(ours).filter_map(words).collect())
     }
 
+    /// Presses a key, as a person at a keyboard does: `Tab`, `Enter`, `Escape`.
+    pub fn press(&mut self, window: &Window, key: &str) -> Result<(), String> {
+        let (code, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            "Escape" => (27, ""),
+            other => return Err(format!("{other} is not a key that tests press")),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let text = if kind == "keyDown" { text } else { "" };
+            let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text});
+            self.call(&window.session, "Input.dispatchKeyEvent", event)?;
+        }
+        Ok(())
+    }
+
     /// A picture of the page as PNG: `width` by `height` points, light or dark.
     pub fn picture(&mut self, window: &Window, width: u32, height: u32, dark: bool) -> Result<Vec<u8>, String> {
+        self.size(window, width, height, dark)?;
+        let picture = self.call(&window.session, "Page.captureScreenshot", json!({"format": "png"}))?;
+        let text = picture.get("data").and_then(Value::as_str).unwrap_or_default();
+        Base64::decode_vec(text).map_err(|error| error.to_string())
+    }
+
+    /// Gives the window a size in points, and light or dark.
+    pub fn size(&mut self, window: &Window, width: u32, height: u32, dark: bool) -> Result<(), String> {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.call(&window.session, "Emulation.setDeviceMetricsOverride", size)?;
         let scheme = if dark { "dark" } else { "light" };
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        self.call(&window.session, "Emulation.setEmulatedMedia", media)?;
-        let picture = self.call(&window.session, "Page.captureScreenshot", json!({"format": "png"}))?;
-        let text = picture.get("data").and_then(Value::as_str).unwrap_or_default();
-        Base64::decode_vec(text).map_err(|error| error.to_string())
+        self.call(&window.session, "Emulation.setEmulatedMedia", media).map(|_| ())
     }
 }

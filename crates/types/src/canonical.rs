@@ -72,7 +72,7 @@ impl CanonicalObject {
         json.end().map_err(|error| CanonicalError::NotFlat(error.to_string()))?;
         for (key, value) in &object.0 {
             let key_known = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-            if !key_known || value.chars().any(char::is_control) {
+            if !key_known || value.chars().any(deceives) {
                 return Err(CanonicalError::Characters(key.escape_default().to_string()));
             }
         }
@@ -81,6 +81,16 @@ impl CanonicalObject {
         }
         Ok(object)
     }
+}
+
+/// Whether a character is not seen, or changes how others are seen: controls, and Unicode's format characters and separators of lines and
+/// paragraphs (general categories Cc, Cf, Zl, Zp). Nobody should sign a text that another screen shows differently.
+pub(crate) fn deceives(character: char) -> bool {
+    character.is_control()
+        || matches!(u32::from(character),
+            0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x890..=0x891 | 0x8e2 | 0x180e | 0x200b..=0x200f
+            | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff9..=0xfffb | 0x110bd | 0x110cd | 0x13430..=0x1343f
+            | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0001 | 0xe0020..=0xe007f)
 }
 
 struct FlatVisitor;

@@ -128,6 +128,9 @@ pub enum InstructionError {
     ExpiresEarly,
 }
 
+/// Longest reason, in bytes.
+const REASON_BYTES_MAX: usize = 512;
+
 const DOMAIN: &[u8] = b"claviger-instruction-v1\n";
 
 impl Instruction {
@@ -244,7 +247,21 @@ impl Instruction {
         Ok(instruction)
     }
 
+    /// Why it is asked for, in a person's words, where it says so.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.body {
+            Body::Unfreeze(freeze) => Some(&freeze.reason),
+            Body::KeyStep(step) => Some(&step.reason),
+            _ => None,
+        }
+    }
+
     fn check(&self, bytes: &[u8]) -> Result<(), InstructionError> {
+        // With a quotation mark in it, the end of a reason could not be seen.
+        if self.reason().is_some_and(|reason| reason.len() > REASON_BYTES_MAX || reason.contains('"')) {
+            let reason = format!("at most {REASON_BYTES_MAX} bytes, and no quotation marks");
+            return Err(InstructionError::Field { field: "reason", reason });
+        }
         if self.expires <= self.created {
             return Err(InstructionError::ExpiresEarly);
         }

@@ -167,6 +167,65 @@ impl KeyStep {
             Step::Reseal => format!("Seal the seed and keys of {at} anew, under another sealing key"),
             Step::Restore => format!("Restore the seed of {at} from shares"),
         };
-        format!("{what}, as operator {} asks, because: {}", self.requester, self.reason)
+        format!("{what}, as operator {} asks", self.requester)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Body, Instruction, KeyStep, Moment, Step, sentence};
+
+    fn instruction(reason: &str) -> Instruction {
+        Instruction {
+            id: "ks-1".parse().unwrap(),
+            created: Moment::from_seconds(1_800_000_000),
+            expires: Moment::from_seconds(1_800_000_600),
+            charter: 3,
+            body: Body::KeyStep(KeyStep {
+                requester: "oona".parse().unwrap(),
+                signer: "all".parse().unwrap(),
+                step: Step::Activate,
+                wallet: Some("hot".parse().unwrap()),
+                seconds: 60,
+                signatures: 5,
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+
+    #[test]
+    fn it_is_read_as_it_is_written_and_the_sentence_names_all_of_it() {
+        let one = instruction("the week");
+        assert_eq!(Instruction::from_canonical(&one.canonical()), Ok(one.clone()));
+        assert_eq!(
+            sentence(&one),
+            "Let the key of wallet hot be opened at every signer that has it for 60 seconds and 5 signatures, as operator oona \
+             asks. Instruction ks-1, charter version 3, valid until 2027-01-15T08:10:00Z. Reason given: \"the week\"."
+        );
+    }
+
+    #[test]
+    fn t04_a_reason_cannot_pass_for_the_rest_of_the_sentence() {
+        for reason in ["a\". Instruction", "a\u{202e}b", "a\u{200b}b", "a\u{2028}b", "a\nb", &"x".repeat(513)] {
+            assert!(Instruction::from_canonical(&instruction(reason).canonical()).is_err(), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn steps_that_contradict_themselves_are_refused() {
+        let change = |edit: &dyn Fn(&mut KeyStep)| {
+            let mut one = instruction("x");
+            if let Body::KeyStep(step) = &mut one.body {
+                edit(step);
+            }
+            Instruction::from_canonical(&one.canonical())
+        };
+        assert!(change(&|step| step.wallet = None).is_err());
+        assert!(change(&|step| step.seconds = 0).is_err());
+        assert!(change(&|step| step.signatures = 0).is_err());
+        assert!(change(&|step| step.step = Step::Backup).is_err());
+        let backup =
+            change(&|step| (step.step, step.wallet, step.seconds, step.signatures) = (Step::Backup, None, 0, 0));
+        assert!(backup.is_ok());
     }
 }

@@ -43,7 +43,7 @@ pub fn sentence(instruction: &Instruction) -> String {
         ),
         Body::Unfreeze(freeze) => write!(
             text,
-            "Open the latch \"{}\" at {}, as operator {} asks, because: {}",
+            "Open the latch \"{}\" at {}, as operator {} asks",
             freeze.latch,
             if freeze.signer.as_str() == EVERY_SIGNER {
                 "every signer".to_owned()
@@ -51,7 +51,6 @@ pub fn sentence(instruction: &Instruction) -> String {
                 format!("signer {}", freeze.signer)
             },
             freeze.requester,
-            freeze.reason
         ),
         Body::AnchorRelease { requester, instruction, anchor } => write!(
             text,
@@ -69,5 +68,9 @@ pub fn sentence(instruction: &Instruction) -> String {
         ". Instruction {}, charter version {}, valid until {}.",
         instruction.id, instruction.charter, instruction.expires
     );
+    // A person's own words stand last and between quotation marks, so that they cannot pass for anything of the above.
+    if let Some(reason) = instruction.reason() {
+        let _ = write!(text, " Reason given: \"{reason}\".");
+    }
     text
 }

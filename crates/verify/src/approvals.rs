@@ -10,7 +10,7 @@ use crate::instruction::show;
 use crate::report::{Report, read, read_charter, read_instruction};
 
 /// The time of this machine: grants of the charter may have ended.
-fn now() -> Result<Moment, String> {
+pub fn now() -> Result<Moment, String> {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "this machine's clock is before 1970")?;
     Ok(Moment::from_seconds(i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)))
 }
@@ -43,10 +43,10 @@ pub fn run(charter: &Path, instruction: &Path, approvals: &[String]) -> Result<R
         report.line(format!("tier {}", tier.name), format!("{}: needs {needed}", if met { "met" } else { "not met" }));
     }
     if instruction.amount().is_none() {
-        open = counted.meets(charter.release_quorum);
-        let quorum = charter.release_quorum;
+        let quorum = charter.quorum_for(&instruction.body);
+        open = counted.meets(quorum);
         report.line(
-            "release quorum",
+            if matches!(instruction.body, Body::KeyStep(_)) { "key quorum" } else { "release quorum" },
             format!("needs {} people of {} organisations", quorum.people, quorum.organisations),
         );
     }
@@ -60,14 +60,15 @@ fn concerns(tier: &Tier, instruction: &Instruction) -> bool {
     let kind = match instruction.body {
         Body::CustomerWithdrawal(_) => Some(PaymentKind::CustomerWithdrawal),
         Body::OperatorTransfer(_) => Some(PaymentKind::OperatorTransfer),
-        Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } => None,
+        Body::Unfreeze(_) | Body::AnchorRelease { .. } | Body::AddressEntry { .. } | Body::KeyStep(_) => None,
     };
     Some(&tier.wallet) == instruction.wallet()
         && Some(tier.kind) == kind
         && instruction.amount().is_some_and(|amount| amount <= tier.amount_max)
 }
 
-fn approval(text: &str) -> Result<Approval, String> {
+/// An approval as OPERATOR=FILE.
+pub fn approval(text: &str) -> Result<Approval, String> {
     let (operator, file) = text.split_once('=').ok_or("an approval is written OPERATOR=FILE")?;
     let operator = operator.parse().map_err(|error| format!("{operator}: {error}"))?;
     let signature = String::from_utf8(read(Path::new(file))?).map_err(|_| format!("{file} is not text"))?;

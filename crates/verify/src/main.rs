@@ -4,6 +4,7 @@ mod address;
 mod approvals;
 mod audit;
 mod charter;
+mod decision;
 mod instruction;
 mod report;
 mod transaction;
@@ -48,6 +49,31 @@ enum Command {
         /// A signature, as OPERATOR=FILE; once for each.
         #[arg(long = "approval", value_name = "OPERATOR=FILE")]
         approvals: Vec<String>,
+    },
+    /// Show all that an approver's page shows about a payment, read again here: sentence, words, how used the address is, what the
+    /// charter says and who is missing, and the transaction once there is one.
+    Decision {
+        /// The charter.
+        #[arg(long)]
+        charter: PathBuf,
+        /// The instruction.
+        #[arg(long)]
+        instruction: PathBuf,
+        /// A signature, as OPERATOR=FILE; once for each.
+        #[arg(long = "approval", value_name = "OPERATOR=FILE")]
+        approvals: Vec<String>,
+        /// An export of the audit log, which says how often the address was paid before and since when it is in the address book.
+        #[arg(long)]
+        audit: Option<PathBuf>,
+        /// Hash of the export's last entry, noted elsewhere.
+        #[arg(long)]
+        head: Option<String>,
+        /// The transaction as a PSBT, in hexadecimal digits, once there is one.
+        #[arg(long)]
+        psbt: Option<PathBuf>,
+        /// Another instruction that the transaction carries out as well; once for each.
+        #[arg(long)]
+        also: Vec<PathBuf>,
     },
     /// Show what a transaction really does, and whether that is what the instructions say.
     Transaction {
@@ -101,6 +127,16 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Instruction { file, text_to_sign } => instruction::run(&file, text_to_sign.as_deref()),
         Command::Approvals { charter, instruction, approvals } => approvals::run(&charter, &instruction, &approvals),
+        Command::Decision { charter, instruction, approvals, audit, head, psbt, also } => {
+            let given = decision::Given {
+                approvals: &approvals,
+                audit: audit.as_deref(),
+                head: head.as_deref(),
+                psbt: psbt.as_deref(),
+                also: &also,
+            };
+            decision::run(&charter, &instruction, &given)
+        }
         Command::Transaction { charter, psbt, instructions } => transaction::run(&charter, &psbt, &instructions),
         Command::Charter { file, current, text_to_sign } => {
             charter::run(&file, current.as_deref(), text_to_sign.as_deref())

@@ -29,6 +29,12 @@ impl Report {
         self.refusals.push(reason.into());
     }
 
+    /// Adds what another report found.
+    pub fn append(&mut self, other: Report) {
+        self.lines.extend(other.lines);
+        self.refusals.extend(other.refusals);
+    }
+
     /// Whether everything holds.
     pub fn holds(&self) -> bool {
         self.refusals.is_empty()

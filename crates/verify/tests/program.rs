@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use audit_log::{Draft, GENESIS, chain, to_line};
 use bitcoin::absolute::LockTime;
 use bitcoin::bip32::{DerivationPath, Xpriv, Xpub};
 use bitcoin::secp256k1::Secp256k1;
@@ -14,7 +15,7 @@ use policy::{
     ActivationCaps, Charter, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity,
     Tier, Wallet, WalletClass,
 };
-use types::{Amount, Asset, Body, Instruction, Network};
+use types::{Amount, Asset, Body, Instruction, Moment, Network};
 
 const OUTSIDE: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
@@ -212,6 +213,79 @@ fn t02_a_transaction_that_does_something_else_is_shown_to_an_approver() {
     assert_eq!((code, text.contains("fee-cap")), (Some(1), true), "{text}");
     let (code, text) = check("zz".to_owned());
     assert_eq!((code, text.contains("psbt")), (Some(1), true), "{text}");
+}
+
+#[test]
+fn a_decision_is_read_again_with_the_addresss_history() {
+    let desk = Desk::new();
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let at = |before: i64| Moment::from_seconds(i64::try_from(seconds).unwrap() - before);
+    let instruction = Instruction { created: at(60), expires: at(-3_000), ..desk.instruction.clone() };
+    desk.write("instruction.json", &instruction.canonical());
+    let (_, text) = desk.run(&["instruction", "instruction.json", "--text-to-sign", "text"]);
+    assert!(text.contains("holds"), "{text}");
+    let olga = desk.sign("olga");
+    // One payment to this address was settled, one was asked for and ended; others are to other addresses.
+    let entry = |before, action: &str, subject: &str, detail: String| Draft {
+        at: at(before),
+        actor: "system".to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail,
+    };
+    let asked = |id: &str| types::sentence(&Instruction { id: id.parse().unwrap(), ..desk.instruction.clone() });
+    let elsewhere = asked("wd-c").replace("1qw5", "1qqq");
+    let entries = chain(
+        0,
+        GENESIS,
+        [
+            entry(9_000, "payment.requested", "wd-a", asked("wd-a")),
+            entry(8_000, "payment.settled", "wd-a", String::new()),
+            entry(7_000, "payment.requested", "wd-b", asked("wd-b")),
+            entry(6_000, "payment.cancelled", "wd-b", String::new()),
+            entry(5_000, "payment.requested", "wd-c", elsewhere),
+            entry(4_000, "payment.settled", "wd-c", String::new()),
+        ],
+    );
+    let log = entries.iter().map(|entry| to_line(entry) + "\n").collect::<String>();
+    desk.write("audit.jsonl", log.as_bytes());
+    desk.write("psbt", desk.psbt(150_000, 1_000).as_bytes());
+    let decide = |more: &[&str]| {
+        let first = ["decision", "--charter", "charter.json", "--instruction", "instruction.json"];
+        desk.run(&[&first, more].concat())
+    };
+    let head = entries.last().unwrap().hash.to_string();
+    let all = ["--approval", olga.as_str(), "--audit", "audit.jsonl", "--head", head.as_str(), "--psbt", "psbt"];
+    let (code, text) = decide(&all);
+    assert_eq!(code, Some(0), "{text}");
+    for part in [
+        "Pay 0.00150000 test BTC for customer alice",
+        &types::words(&instruction.digest()).join(" "),
+        &format!("paid 1 times before, first at {}", at(8_000)),
+        "2000 base units",
+        "counted are 1 of 1: needs 1 more from south",
+        "349000 sat to our change address 2",
+        "fee",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(decide(&[]).1.contains("give --audit"));
+    // A log that was cut or written anew, a transaction that does something else, an approval by nobody.
+    let (code, text) = decide(&["--audit", "audit.jsonl", "--head", &"0".repeat(64)]);
+    assert_eq!((code, text.contains("cut, or written anew")), (Some(1), true), "{text}");
+    desk.write("audit.jsonl", log.replacen("payment.settled", "payment.cancelle", 1).as_bytes());
+    let (code, text) = decide(&["--audit", "audit.jsonl"]);
+    assert_eq!((code, text.contains("entry 2 was changed")), (Some(1), true), "{text}");
+    desk.write("psbt", desk.psbt(150_001, 1_000).as_bytes());
+    let (code, text) = decide(&["--psbt", "psbt"]);
+    assert_eq!((code, text.contains("foreign-output")), (Some(1), true), "{text}");
+    let nobody = olga.replacen("olga", "omar", 1);
+    let (code, text) = decide(&["--approval", &nobody]);
+    assert_eq!((code, text.contains("the approval of omar does not count")), (Some(1), true), "{text}");
+    // What the charter refuses is refused here too.
+    desk.write("instruction.json", &desk.instruction.canonical());
+    let (code, text) = decide(&[]);
+    assert_eq!((code, text.contains("(expired)")), (Some(1), true), "{text}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpriv, Xpub};
-use bitcoin::secp256k1::{self, Secp256k1, VerifyOnly};
-use bitcoin::{Address, PublicKey, ScriptBuf};
-use miniscript::descriptor::{Descriptor, DescriptorPublicKey, Wildcard, Wsh, WshInner};
+use bitcoin::hashes::{Hash as _, hash160};
+use bitcoin::secp256k1::{PublicKey, Secp256k1, VerifyOnly};
+use bitcoin::{Address, ScriptBuf};
+use miniscript::descriptor::{Descriptor, DescriptorPublicKey, SinglePub, SinglePubKey, Wildcard, Wsh, WshInner};
 use types::Network;
 
 use super::address::human_part;
@@ -30,21 +32,39 @@ impl Branch {
     pub(crate) const fn step(self) -> ChildNumber {
         ChildNumber::Normal { index: self.number() }
     }
+
+    /// Its key among those of both branches.
+    const fn of(self, [receive, change]: &[Xpub; 2]) -> &Xpub {
+        match self {
+            Branch::Receive => receive,
+            Branch::Change => change,
+        }
+    }
 }
 
 /// One signer's account key in a wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountKey {
-    /// Fingerprint of the master key.
+    /// Fingerprint of the master key, or of a device's key itself.
     pub fingerprint: Fingerprint,
-    /// Path from the master key to the account (BIP-48: `48'/coin'/account'/2'`).
+    /// Path from the master key to the account (BIP-48: `48'/coin'/account'/2'`); empty for a device's key.
     pub path: DerivationPath,
-    /// The account's extended public key (BIP-32).
-    pub xpub: Xpub,
+    /// What is public of it.
+    pub public: AccountPublic,
+}
+
+/// What is public of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountPublic {
+    /// An extended key (BIP-32), of which each address has a child.
+    Ranged(Xpub),
+    /// One key inside a device, the same in every address: PKCS #11 knows no BIP-32.
+    Device(PublicKey),
 }
 
 impl AccountKey {
-    /// Reads a key expression such as `[fingerprint/48'/coin'/account'/2']xpub/<0;1>/*` for `network`.
+    /// Reads a key expression for `network`: `[fingerprint/48'/coin'/account'/2']xpub/<0;1>/*`, or `[fingerprint]02…` for a
+    /// device's key.
     pub fn parse(text: &str, network: Network) -> Result<AccountKey, DescriptorError> {
         let key: DescriptorPublicKey =
             text.parse().map_err(|error: miniscript::descriptor::DescriptorKeyParseError| {
@@ -52,16 +72,57 @@ impl AccountKey {
             })?;
         account_key(&key, network)
     }
+
+    /// A key inside a device.
+    pub fn of_device(key: PublicKey) -> AccountKey {
+        let public = AccountPublic::Device(key);
+        AccountKey { fingerprint: fingerprint(&key), path: DerivationPath::master(), public }
+    }
+
+    /// The account's own key, compressed when written (SEC 1). Two accounts with the same one are one signer twice.
+    pub const fn public_key(&self) -> PublicKey {
+        match &self.public {
+            AccountPublic::Ranged(xpub) => xpub.public_key,
+            AccountPublic::Device(key) => *key,
+        }
+    }
+
+    /// The keys of both branches; none for a device's key, which has no child.
+    fn branches(&self, secp: &Secp256k1<VerifyOnly>) -> Result<Option<[Xpub; 2]>, DescriptorError> {
+        let AccountPublic::Ranged(xpub) = &self.public else { return Ok(None) };
+        let of = |branch: Branch| {
+            xpub.ckd_pub(secp, branch.step()).map_err(|error| DescriptorError::Form(error.to_string()))
+        };
+        Ok(Some([of(Branch::Receive)?, of(Branch::Change)?]))
+    }
 }
 
-/// A wallet: P2WSH `sortedmulti(m, …)` over account keys, with a receiving and a change branch.
+impl fmt::Display for AccountKey {
+    /// The key expression.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.public {
+            AccountPublic::Ranged(xpub) => write!(f, "[{}/{}]{xpub}/<0;1>/*", self.fingerprint, self.path),
+            AccountPublic::Device(key) => write!(f, "[{}]{key}", self.fingerprint),
+        }
+    }
+}
+
+/// The first four bytes of a key's HASH160, as BIP-32 identifies keys.
+fn fingerprint(key: &PublicKey) -> Fingerprint {
+    let hash = hash160::Hash::hash(&key.serialize()).to_byte_array();
+    Fingerprint::from([hash[0], hash[1], hash[2], hash[3]])
+}
+
+/// A wallet: P2WSH `sortedmulti(m, …)` over account keys, with a receiving and a change branch. Keys of devices are the same in each
+/// address; a ranged key at least makes the addresses differ.
 #[derive(Clone, Debug)]
 pub struct WalletDescriptor {
     network: Network,
     threshold: usize,
     keys: Vec<AccountKey>,
-    /// Of each key, the receiving and the change branch, derived once: each address then takes one step for each key.
-    branches: Vec<[Xpub; 2]>,
+    /// Of each ranged key, the receiving and the change branch, derived once: each address then takes one step for each of them. None for
+    /// the key of a device, which is the same in each address.
+    branches: Vec<Option<[Xpub; 2]>>,
     secp: Secp256k1<VerifyOnly>,
 }
 
@@ -75,7 +136,7 @@ pub struct Derived {
     /// The address.
     pub address: String,
     /// Its public keys with their paths.
-    pub keys: BTreeMap<secp256k1::PublicKey, KeySource>,
+    pub keys: BTreeMap<PublicKey, KeySource>,
 }
 
 /// Why a text is not a wallet of ours, or an address of it cannot be derived.
@@ -85,7 +146,9 @@ pub enum DescriptorError {
     #[error("the descriptor cannot be read: {0}")]
     Form(String),
     /// Another kind of descriptor.
-    #[error("only wsh(sortedmulti(m,[fingerprint/48'/coin'/account'/2']xpub/<0;1>/*,…)) is accepted: {0}")]
+    #[error(
+        "only wsh(sortedmulti(m,[fingerprint/48'/coin'/account'/2']xpub/<0;1>/*,…)) is accepted, with [fingerprint]02… for the key of a device: {0}"
+    )]
     Shape(&'static str),
     /// Fewer signatures than a majority.
     #[error("{threshold} of {count} is not a majority: two quorums could sign without a signer in common")]
@@ -98,6 +161,14 @@ pub enum DescriptorError {
     /// A key occurs twice.
     #[error("a key occurs twice")]
     SameKey,
+    /// Every key is a device's.
+    #[error(
+        "every key is the key of a device, so that all addresses would be the same: one signer at least needs a ranged key"
+    )]
+    NoRangedKey,
+    /// A device's key under another fingerprint.
+    #[error("the fingerprint {0} is not that of the device's key that stands behind it")]
+    Fingerprint(Fingerprint),
     /// A key belongs to another network.
     #[error("a key or its path belongs to another network than {0}")]
     WrongNetwork(Network),
@@ -121,16 +192,15 @@ impl WalletDescriptor {
             return Err(DescriptorError::Minority { threshold, count: keys.len() });
         }
         // Same key material under two origins would be one signer counted twice.
-        let distinct: std::collections::BTreeSet<_> = keys.iter().map(|key| key.xpub.public_key).collect();
+        let distinct: std::collections::BTreeSet<_> = keys.iter().map(AccountKey::public_key).collect();
         if distinct.len() != keys.len() {
             return Err(DescriptorError::SameKey);
         }
+        if !keys.iter().any(|key| matches!(key.public, AccountPublic::Ranged(_))) {
+            return Err(DescriptorError::NoRangedKey);
+        }
         let secp = Secp256k1::verification_only();
-        let branch = |key: &AccountKey, branch: Branch| {
-            key.xpub.ckd_pub(&secp, branch.step()).map_err(|error| DescriptorError::Form(error.to_string()))
-        };
-        let branches = keys.iter().map(|key| Ok([branch(key, Branch::Receive)?, branch(key, Branch::Change)?]));
-        let branches = branches.collect::<Result<Vec<_>, _>>()?;
+        let branches = keys.iter().map(|key| key.branches(&secp)).collect::<Result<_, _>>()?;
         Ok(WalletDescriptor { network, threshold, keys, branches, secp })
     }
 
@@ -163,11 +233,20 @@ impl WalletDescriptor {
         let child = ChildNumber::from_normal_idx(index).map_err(|_| DescriptorError::Index(index))?;
         let mut keys = BTreeMap::new();
         let mut points = Vec::with_capacity(self.keys.len());
-        for (key, [receive, change]) in self.keys.iter().zip(&self.branches) {
-            let parent = if branch == Branch::Receive { receive } else { change };
-            let derived = parent.ckd_pub(&self.secp, child).map_err(|_| DescriptorError::Index(index))?.public_key;
-            points.push(PublicKey::new(derived));
-            keys.insert(derived, (key.fingerprint, key.path.extend([branch.step(), child])));
+        for (key, branches) in self.keys.iter().zip(&self.branches) {
+            let (public, path) = match branches {
+                Some(branches) => {
+                    let derived = branch.of(branches).ckd_pub(&self.secp, child);
+                    let derived = derived.map_err(|_| DescriptorError::Index(index))?;
+                    (derived.public_key, key.path.extend([branch.step(), child]))
+                }
+                None => (key.public_key(), key.path.clone()),
+            };
+            // A device's key that is a child of another signer's account would let that signer sign twice.
+            if keys.insert(public, (key.fingerprint, path)).is_some() {
+                return Err(DescriptorError::SameKey);
+            }
+            points.push(bitcoin::PublicKey::new(public));
         }
         let wsh = Wsh::new_sortedmulti(self.threshold, points);
         let wsh = wsh.map_err(|error| DescriptorError::Form(error.to_string()))?;
@@ -176,43 +255,50 @@ impl WalletDescriptor {
         Ok(Derived { script_pubkey, witness_script, address, keys })
     }
 
-    /// Whose key `account` is in this wallet: its chain code tells, without computing anything. Whether the private key is the right one
-    /// shows by what it signs.
+    /// Whose ranged key `account` is in this wallet: its chain code tells, without computing anything. Whether the private key is the right
+    /// one shows by what it signs.
     pub(crate) fn place(&self, account: &Xpriv) -> Option<AccountPlace<'_>> {
-        let mut keys = self.keys.iter().zip(&self.branches);
-        let (account, branches) = keys.find(|(key, _)| key.xpub.chain_code == account.chain_code)?;
-        Some(AccountPlace { account, branches })
+        self.keys.iter().zip(&self.branches).find_map(|(key, branches)| match (&key.public, branches) {
+            (AccountPublic::Ranged(xpub), Some(branches)) if xpub.chain_code == account.chain_code => {
+                Some(AccountPlace { account: key, xpub, branches })
+            }
+            _ => None,
+        })
     }
 
-    /// Reads branch and index from a key's path, if the key is one of this wallet's.
+    /// Reads branch and index from a key's path, if the key is a ranged one of this wallet's.
     pub(crate) fn locate(&self, source: &KeySource) -> Option<(Branch, u32)> {
-        let (fingerprint, path) = source;
-        let key = self.keys.iter().find(|key| key.fingerprint == *fingerprint)?;
+        let (_, path) = source;
         let steps: Vec<ChildNumber> = path.into_iter().copied().collect();
-        let account: Vec<ChildNumber> = key.path.into_iter().copied().collect();
-        match steps.strip_prefix(account.as_slice())? {
-            [ChildNumber::Normal { index: 0 }, ChildNumber::Normal { index }] => Some((Branch::Receive, *index)),
-            [ChildNumber::Normal { index: 1 }, ChildNumber::Normal { index }] => Some((Branch::Change, *index)),
-            _ => None,
-        }
+        self.ranged(source).find_map(|key| {
+            let account: Vec<ChildNumber> = key.path.into_iter().copied().collect();
+            match steps.strip_prefix(account.as_slice())? {
+                [ChildNumber::Normal { index: 0 }, ChildNumber::Normal { index }] => Some((Branch::Receive, *index)),
+                [ChildNumber::Normal { index: 1 }, ChildNumber::Normal { index }] => Some((Branch::Change, *index)),
+                _ => None,
+            }
+        })
+    }
+
+    /// The ranged keys that have a source's fingerprint.
+    pub(crate) fn ranged<'a>(&'a self, source: &'a KeySource) -> impl Iterator<Item = &'a AccountKey> {
+        let ranged = |key: &&AccountKey| matches!(key.public, AccountPublic::Ranged(_));
+        self.keys.iter().filter(ranged).filter(|key| key.fingerprint == source.0)
     }
 }
 
-/// One signer's account in a wallet, with its two branches.
+/// One signer's ranged account in a wallet, with its two branches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AccountPlace<'a> {
-    pub(crate) account: &'a AccountKey,
+    account: &'a AccountKey,
+    pub(crate) xpub: &'a Xpub,
     branches: &'a [Xpub; 2],
 }
 
 impl<'a> AccountPlace<'a> {
     /// The public key of a branch.
     pub(crate) const fn branch(&self, branch: Branch) -> &'a Xpub {
-        let [receive, change] = self.branches;
-        match branch {
-            Branch::Receive => receive,
-            Branch::Change => change,
-        }
+        branch.of(self.branches)
     }
 
     /// Whether a key that an input's address has is said to be this account's.
@@ -226,8 +312,12 @@ impl<'a> AccountPlace<'a> {
 }
 
 fn account_key(key: &DescriptorPublicKey, network: Network) -> Result<AccountKey, DescriptorError> {
-    let DescriptorPublicKey::MultiXPub(key) = key else {
-        return Err(DescriptorError::Shape("every key must be an extended key with <0;1>"));
+    let key = match key {
+        DescriptorPublicKey::MultiXPub(key) => key,
+        DescriptorPublicKey::Single(key) => return device_key(key),
+        DescriptorPublicKey::XPub(_) => {
+            return Err(DescriptorError::Shape("every extended key must have <0;1>"));
+        }
     };
     let (fingerprint, path) = key.origin.clone().ok_or(DescriptorError::Shape("every key must name its origin"))?;
     let branch = |number| DerivationPath::from(vec![ChildNumber::Normal { index: number }]);
@@ -251,5 +341,20 @@ fn account_key(key: &DescriptorPublicKey, network: Network) -> Result<AccountKey
     if main != (network == Network::Bitcoin) {
         return Err(DescriptorError::WrongNetwork(network));
     }
-    Ok(AccountKey { fingerprint, path, xpub: key.xkey })
+    Ok(AccountKey { fingerprint, path, public: AccountPublic::Ranged(key.xkey) })
+}
+
+fn device_key(key: &SinglePub) -> Result<AccountKey, DescriptorError> {
+    let SinglePubKey::FullKey(bitcoin::PublicKey { compressed: true, inner }) = key.key else {
+        return Err(DescriptorError::Shape("a device's key must be a compressed public key"));
+    };
+    let (stated, path) = key.origin.clone().ok_or(DescriptorError::Shape("every key must name its origin"))?;
+    let account = AccountKey::of_device(inner);
+    if path != account.path {
+        return Err(DescriptorError::Shape("a device's key has no path: it is derived from nothing"));
+    }
+    if stated != account.fingerprint {
+        return Err(DescriptorError::Fingerprint(stated));
+    }
+    Ok(account)
 }

@@ -210,8 +210,9 @@ fn input_effect(
     if slot.witness_utxo.as_ref().is_some_and(|stated| stated != spent) {
         return Err(InspectRefusal::AmountLies);
     }
-    let source = slot.bip32_derivation.values().next().ok_or(InspectRefusal::ForeignInput)?;
-    let (branch, index) = wallet.locate(source).ok_or(InspectRefusal::ForeignInput)?;
+    // A device's key says nothing of the place; any of the others does, and all are compared below.
+    let place = slot.bip32_derivation.values().find_map(|source| wallet.locate(source));
+    let (branch, index) = place.ok_or(InspectRefusal::ForeignInput)?;
     let derived = wallet.derive(branch, index).map_err(|_| InspectRefusal::ForeignInput)?;
     let script_lies = slot.witness_script.as_ref().is_some_and(|script| *script != derived.witness_script);
     if derived.script_pubkey != spent.script_pubkey || derived.keys != slot.bip32_derivation || script_lies {
@@ -250,10 +251,12 @@ fn change_index(
     wallet: &WalletDescriptor,
     caps: &Caps,
 ) -> Result<u32, InspectRefusal> {
-    let source = slot.bip32_derivation.values().next().ok_or(InspectRefusal::ForeignOutput)?;
-    let (branch, index) = match wallet.locate(source) {
+    let sources = || slot.bip32_derivation.values();
+    let (branch, index) = match sources().find_map(|source| wallet.locate(source)) {
         Some(place) => place,
-        None if wallet.keys().iter().any(|key| key.fingerprint == source.0) => return Err(InspectRefusal::ChangePath),
+        None if sources().any(|source| wallet.ranged(source).next().is_some()) => {
+            return Err(InspectRefusal::ChangePath);
+        }
         None => return Err(InspectRefusal::ForeignOutput),
     };
     if branch != Branch::Change || index > caps.change_index_max {

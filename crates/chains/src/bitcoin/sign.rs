@@ -1,4 +1,4 @@
-use bitcoin::bip32::{ChildNumber, Xpriv, Xpub};
+use bitcoin::bip32::{ChildNumber, KeySource, Xpriv, Xpub};
 use bitcoin::hashes::Hash as _;
 use bitcoin::psbt::Psbt;
 use bitcoin::secp256k1::{All, Message, PublicKey, Scalar, Secp256k1, SecretKey, ecdsa};
@@ -63,8 +63,8 @@ fn digests(transaction: &Transaction, inputs: &[EffectInput]) -> Result<Vec<[u8;
 #[error("a signature that was just made does not verify: the machine is faulty, or the key is another one")]
 pub struct Faulty;
 
-/// Signs a digest of 32 bytes: deterministic nonce (RFC 6979), low S (BIP-62). Every signature of ours that moves coins is made here, and
-/// none is returned that does not verify under `public`.
+/// Signs a digest of 32 bytes: deterministic nonce (RFC 6979), low S (BIP-62). Every signature that moves coins and is made by a key of ours
+/// in memory is made here, and none is returned that does not verify under `public`.
 pub fn sign_digest(
     digest: &[u8; 32],
     key: &SecretKey,
@@ -97,7 +97,7 @@ fn child(public: &Xpub, private: &SecretKey, index: u32) -> Option<SecretKey> {
 
 impl BranchKey<'_> {
     fn derive<'a>(place: &'a AccountPlace<'_>, account: &Xpriv, branch: Branch) -> Option<BranchKey<'a>> {
-        let private = child(&place.account.xpub, &account.private_key, branch.number())?;
+        let private = child(place.xpub, &account.private_key, branch.number())?;
         Some(BranchKey { public: place.branch(branch), private })
     }
 }
@@ -114,34 +114,78 @@ pub fn sign(
     account: &Xpriv,
     secp: &Secp256k1<All>,
 ) -> Result<Vec<PartialSignature>, SignError> {
-    if transaction.compute_txid() != effects.txid {
-        return Err(SignError::Differs);
-    }
     let place = wallet.place(account).ok_or(SignError::ForeignKey)?;
     let (mut receive, mut change) = (None, None);
-    let mut signatures = Vec::with_capacity(effects.inputs.len());
-    for (position, (digest, input)) in
-        digests(transaction, &effects.inputs)?.into_iter().zip(&effects.inputs).enumerate()
-    {
+    each(transaction, effects, |position, input, digest| {
+        // Before the signature: a foreign key signs nothing.
+        let own = |(_, source): &(&PublicKey, &KeySource)| place.leads_to(source, input.branch, input.index);
+        let mut own = input.derived.keys.iter().filter(own).peekable();
+        if own.peek().is_none() {
+            return Err(SignError::ForeignKey);
+        }
         let slot = if input.branch == Branch::Receive { &mut receive } else { &mut change };
         if slot.is_none() {
             *slot = BranchKey::derive(&place, account, input.branch);
         }
         let branch = slot.as_ref().ok_or(SignError::ForeignKey)?;
         let mut key = child(branch.public, &branch.private, input.index).ok_or(SignError::ForeignKey)?;
-        let mut own = input
-            .derived
-            .keys
-            .iter()
-            .filter(|(_, source)| place.leads_to(source, input.branch, input.index))
-            .peekable();
-        if own.peek().is_none() {
-            return Err(SignError::ForeignKey);
-        }
         // Two keys of a wallet may claim one origin; only ours verifies.
-        let made = own.find_map(|(public, _)| Some((public, sign_digest(&digest, &key, public, secp).ok()?)));
+        let made = own.find_map(|(public, _)| Some((*public, sign_digest(digest, &key, public, secp).ok()?)));
         key.non_secure_erase();
-        let (public, signature) = made.ok_or(SignError::Invalid { input: position })?;
+        made.ok_or(SignError::Invalid { input: position })
+    })
+}
+
+/// Why a transaction was not signed by a key that is held elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutsideError<E> {
+    /// What is wrong with the transaction, the key, or the signature that came back.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// Whoever holds the key gave no signature.
+    #[error("whoever holds the key does not sign")]
+    Outside(E),
+}
+
+/// Signs every input with a key of which only the public half is here, such as one inside a device: `sign` is given each digest (32
+/// bytes, BIP-143 with SIGHASH_ALL) and returns r and s, 32 bytes each, s in the lower half (BIP-146).
+///
+/// Whoever answers is not believed: each signature is verified before any is returned. As [`sign`], it takes the effects that
+/// [`super::inspect()`] returned for this very transaction.
+pub fn sign_outside<E>(
+    transaction: &Transaction,
+    effects: &Effects,
+    public: &PublicKey,
+    secp: &Secp256k1<All>,
+    mut sign: impl FnMut(&[u8; 32]) -> Result<[u8; 64], E>,
+) -> Result<Vec<PartialSignature>, OutsideError<E>> {
+    each(transaction, effects, |position, input, digest| {
+        if !input.derived.keys.contains_key(public) {
+            return Err(SignError::ForeignKey.into());
+        }
+        let invalid = |_| SignError::Invalid { input: position };
+        let signature = sign(digest).map_err(OutsideError::Outside)?;
+        let signature = ecdsa::Signature::from_compact(&signature).map_err(invalid)?;
+        // Low S only: libsecp256k1 verifies no other.
+        secp.verify_ecdsa(&Message::from_digest(*digest), &signature, public).map_err(invalid)?;
+        Ok((*public, signature))
+    })
+}
+
+/// Has every input of the inspected transaction signed by `sign`, which is given position, input and digest and returns nothing that
+/// does not verify.
+fn each<E: From<SignError>>(
+    transaction: &Transaction,
+    effects: &Effects,
+    mut sign: impl FnMut(usize, &EffectInput, &[u8; 32]) -> Result<(PublicKey, ecdsa::Signature), E>,
+) -> Result<Vec<PartialSignature>, E> {
+    if transaction.compute_txid() != effects.txid {
+        return Err(SignError::Differs.into());
+    }
+    let mut signatures = Vec::with_capacity(effects.inputs.len());
+    let digests = digests(transaction, &effects.inputs)?;
+    for (position, (digest, input)) in digests.iter().zip(&effects.inputs).enumerate() {
+        let (public, signature) = sign(position, input, digest)?;
         signatures.push(PartialSignature {
             input: position,
             public_key: public.serialize().to_vec(),

@@ -5,10 +5,10 @@
 use bitcoin::absolute::LockTime;
 use bitcoin::bip32::{DerivationPath, Xpriv, Xpub};
 use bitcoin::psbt::Psbt;
-use bitcoin::secp256k1::{All, Secp256k1};
+use bitcoin::secp256k1::{All, PublicKey, Secp256k1, SecretKey};
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, NetworkKind, ScriptBuf, Transaction, TxOut};
-use chains::bitcoin::{Branch, Caps, Change, Input, Payment, WalletDescriptor, generate};
+use chains::bitcoin::{AccountKey, Branch, Caps, Change, Input, Payment, WalletDescriptor, generate};
 use types::Network;
 
 pub struct Vault {
@@ -36,6 +36,27 @@ pub fn vault(seed: u8) -> Vault {
     Vault { secp, accounts, text, wallet }
 }
 
+/// A 2-of-3 wallet whose first key is held by a device.
+pub struct DeviceVault {
+    pub secp: Secp256k1<All>,
+    /// What the device holds.
+    pub device: (SecretKey, PublicKey),
+    /// The accounts of all three; the first is not the wallet's.
+    pub accounts: Vec<Xpriv>,
+    pub text: String,
+    pub wallet: WalletDescriptor,
+}
+
+pub fn with_device(seed: u8) -> DeviceVault {
+    let Vault { secp, accounts, text, .. } = vault(seed);
+    let secret = SecretKey::from_slice(&[seed.wrapping_add(100); 32]).unwrap();
+    let public = secret.public_key(&secp);
+    let (first, _) = text.trim_start_matches("wsh(sortedmulti(2,").split_once(',').unwrap();
+    let text = text.replace(first, &AccountKey::of_device(public).to_string());
+    let wallet = WalletDescriptor::parse(&text, Network::Regtest).unwrap();
+    DeviceVault { secp, device: (secret, public), accounts, text, wallet }
+}
+
 /// A coin of `sats` at `index` of the receiving branch; `salt` makes its transaction different from others.
 pub fn coin(wallet: &WalletDescriptor, index: u32, sats: u64, salt: u32) -> Input {
     let script = wallet.derive(Branch::Receive, index).unwrap().script_pubkey;
@@ -59,8 +80,12 @@ pub const CAPS: Caps = Caps { fee_sats_max: 50_000, sats_per_kvb_max: 100_000, c
 
 /// Pays 60,000 of 100,000 satoshis, with 1,000 of fee.
 pub fn honest(vault: &Vault) -> (Psbt, Vec<Payment>) {
+    honest_from(&vault.wallet)
+}
+
+pub fn honest_from(wallet: &WalletDescriptor) -> (Psbt, Vec<Payment>) {
     let payments = vec![outside(60_000)];
-    let inputs = [coin(&vault.wallet, 3, 70_000, 1), coin(&vault.wallet, 4, 30_000, 2)];
-    let psbt = generate(&vault.wallet, &inputs, &payments, Some(Change { index: 5, sats: 39_000 }), 1, 100).unwrap();
+    let inputs = [coin(wallet, 3, 70_000, 1), coin(wallet, 4, 30_000, 2)];
+    let psbt = generate(wallet, &inputs, &payments, Some(Change { index: 5, sats: 39_000 }), 1, 100).unwrap();
     (psbt, payments)
 }

@@ -150,12 +150,26 @@ impl FromRequest<App> for ByOperator {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<ByOperator, Problem> {
-        let Signed { party, visitor, request } = Signed::from_request(request, app).await?;
+        let (head, body) = request.into_parts();
+        let from = visitor(app, &head);
+        let signed = match Signed::from_request(Request::from_parts(head, body), app).await {
+            Ok(signed) => signed,
+            Err(problem) => {
+                if problem.status == 401 {
+                    app.note_stranger("interface", &problem, &from, now()).await;
+                }
+                return Err(problem);
+            }
+        };
+        let Signed { party, visitor, request } = signed;
         match party {
             Party::Operator(operator) => {
                 app.allow(&operator, Action::Read, now()).await?;
                 let known = app.operator(operator.as_str(), now())?;
-                app.check_restrictions(known, visitor.source, None, now())?;
+                if let Err(problem) = app.check_restrictions(known, visitor.source, None, now()) {
+                    app.note_refusal(operator.as_str(), "interface", &problem, &visitor, now()).await;
+                    return Err(problem);
+                }
                 Ok(ByOperator { operator, request })
             }
             Party::Customer(_) => Err(elsewhere("operators")),

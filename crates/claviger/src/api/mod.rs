@@ -7,6 +7,7 @@ mod auth;
 mod customer;
 mod docs;
 mod health;
+mod keys;
 mod limits;
 mod operator;
 mod people;
@@ -15,6 +16,7 @@ mod signing;
 
 pub use answers::{BalanceAnswer, PageQuery, cursor};
 pub use auth::visitor;
+pub use keys::{KeyAnswer, KeysAnswer, ask_keys};
 pub use signing::{SignerAnswer, ask_signers};
 
 use std::net::SocketAddr;

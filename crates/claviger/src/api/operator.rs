@@ -17,7 +17,7 @@ use super::answers::{
 };
 use super::auth::{ByOperator, body};
 use super::respond::ProblemBody;
-use super::{people, signing};
+use super::{keys, people, signing};
 use crate::custody::{FLOAT, TransferBody, now};
 use crate::problem::Problem;
 
@@ -46,12 +46,16 @@ pub fn router(app: App) -> Router {
         .routes(routes!(wallets))
         .routes(routes!(reconcile))
         .routes(routes!(signing::signers))
+        .routes(routes!(keys::keys))
+        .routes(routes!(keys::transcript))
         .routes(routes!(signing::freeze))
         .routes(routes!(signing::execute))
         .routes(routes!(signing::charter, signing::adopt))
         .routes(routes!(people::operators))
         .routes(routes!(people::invite))
         .routes(routes!(people::lost))
+        .routes(routes!(people::sessions))
+        .routes(routes!(people::end_session))
         .routes(routes!(people::propose, people::proposals))
         .routes(routes!(people::proposal))
         .routes(routes!(people::approve))

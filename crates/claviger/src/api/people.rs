@@ -12,7 +12,7 @@ use super::answers::List;
 use super::auth::{ByOperator, body};
 use super::operator::ApprovalBody;
 use super::respond::ProblemBody;
-use crate::custody::{Explanation, Proposal, Standing, WhatIf, now};
+use crate::custody::{Explanation, Proposal, Standing, WhatIf, now, session_name};
 use crate::problem::Problem;
 
 /// An operator with the passkeys that were enrolled.
@@ -134,6 +134,60 @@ pub async fn lost(
     caller: ByOperator,
 ) -> Result<Json<LostAnswer>, Problem> {
     Ok(Json(LostAnswer { revoked: app.report_lost(&id, &caller.operator, now()).await? }))
+}
+
+/// Somebody who is or was signed in at the console.
+#[derive(Serialize, ToSchema)]
+pub struct SessionAnswer {
+    /// What it is called; opens nothing.
+    id: String,
+    operator: String,
+    /// The passkey that opened it.
+    passkey: String,
+    /// From where.
+    source: String,
+    /// What the browser says of itself.
+    terminal: String,
+    created: String,
+    /// When it was used last, to the minute.
+    seen: String,
+    expires: String,
+    /// When it was ended before that.
+    ended: Option<String>,
+}
+
+impl From<store::SessionRow> for SessionAnswer {
+    fn from(row: store::SessionRow) -> SessionAnswer {
+        SessionAnswer {
+            id: session_name(&row),
+            operator: row.operator,
+            passkey: row.credential,
+            source: row.source,
+            terminal: row.terminal,
+            created: row.created.to_string(),
+            seen: row.seen.to_string(),
+            expires: row.expires.to_string(),
+            ended: row.ended.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// The newest sessions of everybody.
+#[utoipa::path(get, path = "/v1/sessions", responses((status = 200, body = List<SessionAnswer>)))]
+pub async fn sessions(State(app): State<App>, _caller: ByOperator) -> Result<Json<List<SessionAnswer>>, Problem> {
+    let items = app.store.sessions(100).await?.into_iter().map(SessionAnswer::from).collect();
+    Ok(Json(List { items, next: None }))
+}
+
+/// End a session: your own, or as an approver or administrator anybody's.
+#[utoipa::path(post, path = "/v1/sessions/{id}/end", params(("id" = String, Path), ("Idempotency-Key" = String, Header)),
+    responses((status = 200, body = SessionAnswer), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub async fn end_session(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    caller: ByOperator,
+) -> Result<Json<SessionAnswer>, Problem> {
+    Ok(Json(app.end_session(&id, &caller.operator, now()).await?.into()))
 }
 
 /// A proposal, and how far it is.

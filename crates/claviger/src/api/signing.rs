@@ -1,5 +1,7 @@
 //! What operators ask signers for, through this system: states, freezing, opening latches, the next charter. Signers decide.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use policy::Action;
@@ -58,9 +60,14 @@ pub async fn signers(State(app): State<App>, _caller: ByOperator) -> Json<List<S
     Json(List { items: blocking(|| ask_signers(&app)), next: None })
 }
 
-/// What every signer answers now: all asked at once, over connections of their own.
+/// How long a page waits for a signer that hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What every signer answers now: all asked at once, over connections of their own, and none waited for that hangs: whoever wants
+/// to freeze the others must come to the button.
 pub fn ask_signers(app: &App) -> Vec<SignerAnswer> {
-    let mut clients = crate::custody::connect_signers(&app.config).unwrap_or_default();
+    let clients = crate::custody::connect_signers(&app.config).unwrap_or_default();
+    let mut clients: Vec<SignerClient> = clients.into_iter().map(|client| client.with_patience(PATIENCE)).collect();
     std::thread::scope(|scope| {
         let pairs = clients.iter_mut().zip(&app.config.signers);
         let asked: Vec<_> = pairs.map(|(client, config)| scope.spawn(move || ask_signer(client, config))).collect();
@@ -165,7 +172,8 @@ pub async fn execute(State(app): State<App>, caller: ByOperator) -> Result<Json<
     let only = match &instruction.body {
         types::Body::Unfreeze(freeze) if freeze.signer.as_str() == types::EVERY_SIGNER => None,
         types::Body::Unfreeze(freeze) => Some(freeze.signer.to_string()),
-        types::Body::AnchorRelease { .. } | types::Body::AddressEntry { .. } => None,
+        types::Body::KeyStep(step) if step.signer.as_str() != types::EVERY_SIGNER => Some(step.signer.to_string()),
+        types::Body::AnchorRelease { .. } | types::Body::AddressEntry { .. } | types::Body::KeyStep(_) => None,
         _ => {
             return Err(Problem::invalid("instruction", "payments are asked for at /v1/withdrawals and /v1/transfers"));
         }

@@ -128,6 +128,13 @@ pub enum Request {
     Wallets,
     /// Books, coins and chain, compared now (operators).
     Reconcile,
+    /// The board of keys: states, holders, open time, last backups (operators).
+    Keys,
+    /// Keep a ceremony's transcript in the audit log (approvers, administrators).
+    KeepTranscript {
+        /// The file that `claviger-signer transcript` wrote.
+        file: PathBuf,
+    },
     /// Signers, latches, limits (operators).
     Signers,
     /// Stop signing at once (operators).
@@ -348,6 +355,12 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
         }
         Request::Wallets => printer.list(&client.get("/v1/wallets")?, WALLETS),
         Request::Reconcile => printer.list(&client.get("/v1/reconciliation")?, WALLETS),
+        Request::KeepTranscript { file } => {
+            let body = json!({"transcript": read(&file)?});
+            let columns = [("digest", "digest"), ("words", "words"), ("audit entry", "entry")];
+            printer.one(&client.post("/v1/transcripts", &fresh_key(None)?, &body)?, &columns)
+        }
+        Request::Keys => printer.keys(&client.get("/v1/keys")?),
         Request::Signers => printer.signers(&client.get("/v1/signers")?),
         Request::Freeze { latch, reason } => {
             let answer = client.post("/v1/freeze", &fresh_key(None)?, &json!({"latch": latch, "reason": reason}))?;

@@ -29,6 +29,13 @@ pub enum PeopleRequest {
         /// The credential's identifier.
         passkey: String,
     },
+    /// Who is signed in at the console, and who was (operators).
+    Sessions,
+    /// End a session: your own, or anybody's (approvers, administrators).
+    EndSession {
+        /// Its name, as `sessions` prints it.
+        session: String,
+    },
     /// Put something before the people (operators).
     #[command(subcommand)]
     Propose(Propose),
@@ -103,6 +110,34 @@ pub enum Propose {
         /// The anchor, TXID:VOUT.
         anchor: String,
     },
+    /// Let the key of a wallet be opened at its signers, for a time and a number of signatures.
+    Activation {
+        /// The wallet.
+        wallet: String,
+        /// For how long, in seconds.
+        #[arg(long, default_value_t = 86_400)]
+        seconds: u64,
+        /// How many signatures, one for each input.
+        #[arg(long, default_value_t = 10_000)]
+        signatures: u64,
+        /// One signer only.
+        #[arg(long, default_value = types::EVERY_SIGNER)]
+        signer: String,
+        /// Why.
+        reason: String,
+    },
+    /// Another step in the life of a signer's keys: suspend-key, suspend-seed, resume-seed, derive-account, backup, rehearse, reseal, restore.
+    KeyStep {
+        /// The signer, or `all`.
+        signer: String,
+        /// The step.
+        step: String,
+        /// The wallet, for `suspend-key`.
+        #[arg(long, default_value = "")]
+        wallet: String,
+        /// Why.
+        reason: String,
+    },
     /// The next charter; version and predecessor are filled in.
     Charter {
         /// The edited charter as JSON, as `claviger charter` prints it.
@@ -132,6 +167,16 @@ pub enum Policy {
     Roles,
 }
 
+const SESSION: &[Column] = &[
+    ("SESSION", "id"),
+    ("OPERATOR", "operator"),
+    ("SOURCE", "source"),
+    ("SINCE", "created"),
+    ("LAST USED", "seen"),
+    ("EXPIRES", "expires"),
+    ("ENDED", "ended"),
+    ("TERMINAL", "terminal"),
+];
 const WEBHOOK: &[Column] = &[
     ("URL", "url"),
     ("DELIVERED", "delivered"),
@@ -185,6 +230,11 @@ pub fn run(client: &Client, printer: &Printer, request: PeopleRequest) -> Outcom
                     .to_owned()
             })
         }
+        PeopleRequest::Sessions => printer.list(&client.get("/v1/sessions")?, SESSION),
+        PeopleRequest::EndSession { session } => {
+            let answer = client.post(&format!("/v1/sessions/{session}/end"), &fresh_key(None)?, &Value::Null)?;
+            printer.one(&answer, SESSION)
+        }
         PeopleRequest::Propose(what) => {
             let body = match what {
                 Propose::Unfreeze { signer, latch, reason } => {
@@ -195,6 +245,13 @@ pub fn run(client: &Client, printer: &Printer, request: PeopleRequest) -> Outcom
                 }
                 Propose::AnchorRelease { instruction, anchor } => {
                     json!({"anchor-release": {"instruction": instruction, "anchor": anchor}})
+                }
+                Propose::Activation { wallet, seconds, signatures, signer, reason } => json!({"key-step": {
+                    "signer": signer, "step": types::Step::Activate.as_str(), "wallet": wallet, "seconds": seconds,
+                    "signatures": signatures, "reason": reason,
+                }}),
+                Propose::KeyStep { signer, step, wallet, reason } => {
+                    json!({"key-step": {"signer": signer, "step": step, "wallet": wallet, "reason": reason}})
                 }
                 Propose::Charter { file } => {
                     let held = serde_json::to_vec(&client.get("/v1/charter")?).map_err(|error| error.to_string())?;

@@ -61,6 +61,52 @@ impl Printer {
         })
     }
 
+    /// The board of keys: what signs, what else there is, who can open it, and what was done.
+    pub fn keys(&self, value: &Value) -> Outcome {
+        self.put(value, || {
+            let signers = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let inner = |field: &str| -> Vec<Value> {
+                let of = |signer: &Value| {
+                    let name = signer.get("signer").cloned().unwrap_or_default();
+                    let mut rows = signer.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+                    for row in rows.iter_mut().filter_map(Value::as_object_mut) {
+                        row.insert("signer".to_owned(), name.clone());
+                    }
+                    rows
+                };
+                signers.iter().flat_map(of).collect()
+            };
+            let keys = [
+                ("SIGNER", "signer"),
+                ("KIND", "kind"),
+                ("NAME", "name"),
+                ("STATE", "state"),
+                ("WALLET", "wallet"),
+                ("OPEN", "open"),
+                ("UNTIL", "until"),
+                ("LEFT", "signatures_left"),
+                ("ACTIVE S", "active_seconds"),
+                ("SINCE", "since"),
+                ("BY", "person"),
+                ("BECAUSE", "cause"),
+            ];
+            let slots =
+                [("SIGNER", "signer"), ("FILE", "vault"), ("SLOT", "slot"), ("KIND", "kind"), ("HOLDERS", "holders")];
+            let held =
+                [("AT", "at"), ("SIGNER", "signer"), ("CEREMONY", "step"), ("OUTCOME", "detail"), ("BY", "person")];
+            let heads =
+                [("SIGNER", "signer"), ("OFFLINE", "offline"), ("CUSTODIANS", "custodians"), ("ERROR", "error")];
+            let parts = [table(&inner("keys"), &keys), table(&inner("slots"), &slots), table(&signers, &heads)];
+            let mut text = parts.join("\n");
+            let ceremonies = inner("ceremonies");
+            if !ceremonies.is_empty() {
+                text.push('\n');
+                text.push_str(&table(&ceremonies, &held));
+            }
+            text
+        })
+    }
+
     pub fn signers(&self, value: &Value) -> Outcome {
         self.put(value, || {
             let rows = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();

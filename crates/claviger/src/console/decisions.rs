@@ -1,8 +1,8 @@
 //! What people decide together: freezing at once and alone, everything else by a quorum.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::{Form, Json};
 use policy::Action;
 use serde::Deserialize;
 use types::{EVERY_SIGNER, grouped, words};
@@ -10,7 +10,7 @@ use types::{EVERY_SIGNER, grouped, words};
 use super::frame::{Frame, tone};
 use super::lists::{Cell, Field, FormView, ListPage, Table};
 use super::payment::{Button, DecidePage, SignatureBody, credentials, fact};
-use super::visit::{Person, Shown, render};
+use super::visit::{Person, Sent, Shown, render};
 use crate::api::{App, ask_signers};
 use crate::custody::{Proposal, blocking, now};
 use crate::problem::Problem;
@@ -21,7 +21,7 @@ pub struct FreezeForm {
     reason: String,
 }
 
-pub async fn freeze(State(app): State<App>, person: Person, Form(form): Form<FreezeForm>) -> Result<Response, Shown> {
+pub async fn freeze(State(app): State<App>, person: Person, Sent(form): Sent<FreezeForm>) -> Result<Response, Shown> {
     app.freeze_by(&person.id, &form.latch, &form.reason, now()).await?;
     Ok(Redirect::to("/console/signers").into_response())
 }
@@ -113,7 +113,7 @@ pub async fn propose(
     State(app): State<App>,
     person: Person,
     Path(what): Path<String>,
-    Form(form): Form<ProposeForm>,
+    Sent(form): Sent<ProposeForm>,
 ) -> Result<Response, Shown> {
     let wanted = match what.as_str() {
         "unfreeze" => Proposal::Unfreeze { signer: form.signer, latch: form.latch, reason: form.reason },

@@ -76,8 +76,12 @@ pub struct Enrolment {
     operator: String,
 }
 
-pub async fn begin_enrolment(State(app): State<App>, Json(link): Json<LinkBody>) -> Result<Json<Enrolment>, Problem> {
-    let (row, challenge) = app.invitation(&link.secret, now()).await?;
+pub async fn begin_enrolment(
+    State(app): State<App>,
+    Caller(visitor): Caller,
+    Json(link): Json<LinkBody>,
+) -> Result<Json<Enrolment>, Problem> {
+    let (row, challenge) = app.invitation(&link.secret, &visitor, now()).await?;
     Ok(Json(Enrolment { challenge: challenge.to_string(), operator: row.operator }))
 }
 

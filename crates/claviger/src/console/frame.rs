@@ -29,7 +29,7 @@ pub struct Link {
     pub count: usize,
 }
 
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 13] = [
     ("/console", "Overview"),
     ("/console/withdrawals", "Withdrawals"),
     ("/console/transfers", "Transfers"),
@@ -38,6 +38,7 @@ const PAGES: [(&str, &str); 12] = [
     ("/console/wallets", "Wallets"),
     ("/console/books", "Books"),
     ("/console/signers", "Signers"),
+    ("/console/keys", "Keys"),
     ("/console/operators", "Operators"),
     ("/console/charter", "Charter"),
     ("/console/audit", "Audit log"),

@@ -1,7 +1,6 @@
 //! Pages that are lists: payments, deposits, wallets, books; and the small forms that stand on them.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use policy::Action;
@@ -10,7 +9,7 @@ use store::PaymentRow;
 use types::Amount;
 
 use super::frame::{Frame, form_key, money, time, tone};
-use super::visit::{Person, Shown, render};
+use super::visit::{Person, Sent, Shown, render};
 use crate::api::{App, BalanceAnswer, PageQuery, cursor};
 use crate::custody::{TransferBody, now};
 use crate::problem::Problem;
@@ -74,6 +73,13 @@ pub struct Table {
     pub next: String,
 }
 
+impl Table {
+    /// Whether a column holds numbers, which stand on the right.
+    fn number(&self, place: &usize) -> bool {
+        self.rows.first().and_then(|row| row.get(*place)).is_some_and(|cell| cell.number)
+    }
+}
+
 #[derive(Default)]
 pub struct Field {
     pub name: &'static str,
@@ -126,7 +132,11 @@ fn payment_row(app: &App, row: &PaymentRow) -> Vec<Cell> {
         Cell::number(money(app, row.amount)),
         Cell::plain(&row.requester),
         Cell { small: row.destination_wallet.clone(), ..Cell::mono(&row.destination) },
-        Cell::link(&row.id, format!("/console/payments/{}", row.id)),
+        // The whole name stands on its page.
+        Cell {
+            mono: true,
+            ..Cell::link(format!("{}…", row.id.get(..11).unwrap_or(&row.id)), format!("/console/payments/{}", row.id))
+        },
     ]
 }
 
@@ -214,7 +224,7 @@ pub struct TransferForm {
 pub async fn transfer(
     State(app): State<App>,
     person: Person,
-    Form(form): Form<TransferForm>,
+    Sent(form): Sent<TransferForm>,
 ) -> Result<Response, Shown> {
     app.allow(&person.id, Action::RequestTransfer, now()).await?;
     let amount = Amount::from_decimal(form.amount.trim(), app.asset.decimals())
@@ -285,7 +295,7 @@ pub struct ReleaseForm {
     owner: String,
 }
 
-pub async fn release(State(app): State<App>, person: Person, Form(form): Form<ReleaseForm>) -> Result<Response, Shown> {
+pub async fn release(State(app): State<App>, person: Person, Sent(form): Sent<ReleaseForm>) -> Result<Response, Shown> {
     app.allow(&person.id, Action::TendPayments, now()).await?;
     app.release_deposit(form.id.trim(), form.owner.trim(), &format!("operator:{}", person.id), now()).await?;
     Ok(Redirect::to("/console/deposits").into_response())
@@ -400,7 +410,7 @@ pub struct AlarmForm {
     subject: String,
 }
 
-pub async fn put_away(State(app): State<App>, person: Person, Form(form): Form<AlarmForm>) -> Result<Response, Shown> {
+pub async fn put_away(State(app): State<App>, person: Person, Sent(form): Sent<AlarmForm>) -> Result<Response, Shown> {
     app.allow(&person.id, Action::TendPayments, now()).await?;
     app.put_away(&form.code, &form.subject, &format!("operator:{}", person.id), now()).await?;
     Ok(Redirect::to("/console").into_response())

@@ -15,16 +15,15 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Sends the number of the newest event whenever it grows, as long as the session lasts.
 pub async fn stream(State(app): State<App>, person: Person) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let until = person.session.expires;
-    let changes = stream::unfold((app, 0), move |(app, told)| async move {
+    let changes = stream::unfold((app, person.session, 0), |(app, session, told)| async move {
         loop {
-            if crate::custody::now() >= until || app.ending() {
+            if app.ending() || !app.lasts(&session, crate::custody::now()).await {
                 return None;
             }
             match app.store.last_event().await {
                 Ok(newest) if newest != told => {
                     let event = Event::default().event("change").data(newest.to_string());
-                    return Some((Ok(event), (app, newest)));
+                    return Some((Ok(event), (app, session, newest)));
                 }
                 _ => tokio::time::sleep(LOOK).await,
             }

@@ -7,6 +7,7 @@ mod charts;
 mod decisions;
 mod doors;
 mod frame;
+mod keys;
 mod lists;
 mod live;
 mod overview;
@@ -49,9 +50,12 @@ pub fn router(app: App) -> Router {
         .route("/console/wallets", get(lists::wallets))
         .route("/console/books", get(lists::books))
         .route("/console/signers", get(people::signers))
+        .route("/console/keys", get(keys::page))
+        .route("/console/keys/propose", post(keys::propose))
         .route("/console/operators", get(people::operators))
         .route("/console/operators/invite", post(people::invite))
         .route("/console/passkeys/{id}/lost", post(people::lost))
+        .route("/console/sessions/{id}/end", post(people::end_session))
         .route("/console/decisions", get(decisions::list))
         .route("/console/decisions/{what}/propose", post(decisions::propose))
         .route("/console/decisions/{id}", get(decisions::page))
@@ -61,9 +65,11 @@ pub fn router(app: App) -> Router {
         .route("/console/decisions/{id}/withdraw", post(decisions::withdraw))
         .route("/console/charter", get(records::charter).post(records::propose_charter))
         .route("/console/audit", get(records::audit))
+        .route("/console/audit/export", get(records::export))
         .route("/console/events", get(records::events))
         .route("/console/events/replay", post(records::replay))
         .route("/console/live", get(live::stream))
+        .route("/console/{*nowhere}", get(visit::nowhere))
         .route("/console/assets/app.js", asset("text/javascript; charset=utf-8", include_str!("assets/app.js")))
         .route("/console/assets/style.css", asset("text/css; charset=utf-8", include_str!("assets/style.css")))
         .route("/console/assets/icon.svg", asset("image/svg+xml", include_str!("assets/icon.svg")))

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use bitcoin::psbt::Psbt;
 use orders::PaymentState;
-use policy::Action;
+use policy::{Action, Outcome};
 use serde::Deserialize;
 use store::{PaymentRow, TransactionRow};
 use types::{Amount, Instruction, grouped, sentence, words};
@@ -120,10 +120,14 @@ pub async fn page(State(app): State<App>, person: Person, Path(id): Path<String>
         words: words(&instruction.digest()).join(" "),
         digest: instruction.digest().to_string(),
         facts: facts(&app, &row, &instruction).await?,
+        missing: match (&decision.outcome, waiting) {
+            (Outcome::Waiting { missing }, true) => missing.join("; or "),
+            (Outcome::Later { reason, .. }, true) => reason.clone(),
+            _ => String::new(),
+        },
         explanation: decision.trace,
         approvals,
         refused: vec![],
-        missing: String::new(),
         changes: vec![],
         deciding: waiting && person.may(Action::Approve),
         own: row.requester == format!("operator:{}", person.id),

@@ -1,6 +1,5 @@
 //! Signers, operators, their passkeys and sessions.
 
-use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use policy::Action;
@@ -10,9 +9,9 @@ use types::Amount;
 use super::frame::{Frame, money};
 use super::lists::{Cell, Field, FormView, ListPage, Table};
 use super::overview::span;
-use super::visit::{Alone, Person, Shown, alone, render};
+use super::visit::{Alone, Person, Sent, Shown, alone, render};
 use crate::api::{App, ask_signers};
-use crate::custody::{blocking, now};
+use crate::custody::{blocking, now, session_name};
 
 pub async fn signers(State(app): State<App>, person: Person) -> Result<Response, Shown> {
     let answers = blocking(|| ask_signers(&app));
@@ -48,7 +47,7 @@ pub async fn signers(State(app): State<App>, person: Person) -> Result<Response,
     }
     Ok(render(&ListPage {
         frame: Frame::new(&app, &person, "/console/signers", true).await?,
-        title: "Keys and signers",
+        title: "Signers",
         lead: "Asked just now. Each signer holds one key of every wallet, its own journal, and its own count of what it let through.",
         forms: vec![],
         tables: vec![
@@ -119,12 +118,23 @@ pub async fn operators(State(app): State<App>, person: Person) -> Result<Respons
     }
     let session = |row: store::SessionRow| {
         let open = row.ended.is_none() && row.expires > now;
+        let own = row.operator == person.id.as_str();
+        let end = if open && (own || person.may(Action::EndSession)) {
+            let words = if row.secret == person.session.secret { "this is yours here" } else { "" };
+            Cell {
+                small: words.to_owned(),
+                ..Cell::button("End it", format!("/console/sessions/{}/end", session_name(&row)))
+            }
+        } else {
+            Cell::plain("")
+        };
         vec![
             Cell::plain(&row.operator),
             if open { Cell::tag("open", "good") } else { Cell::tag("ended", "plain") },
             Cell::plain(row.source),
             Cell { small: row.terminal, ..Cell::time(row.created) },
             Cell::time(row.seen),
+            end,
         ]
     };
     let invite = FormView {
@@ -156,7 +166,7 @@ pub async fn operators(State(app): State<App>, person: Person) -> Result<Respons
             },
             Table {
                 title: "Newest sessions".to_owned(),
-                heads: &["Operator", "State", "From", "Since, and with what", "Last used"],
+                heads: &["Operator", "State", "From", "Since, and with what", "Last used", ""],
                 rows: app.store.sessions(20).await?.into_iter().map(session).collect(),
                 empty: "Nobody has signed in yet.",
                 ..Table::default()
@@ -171,7 +181,7 @@ pub struct InviteForm {
     operator: String,
 }
 
-pub async fn invite(State(app): State<App>, person: Person, Form(form): Form<InviteForm>) -> Result<Response, Shown> {
+pub async fn invite(State(app): State<App>, person: Person, Sent(form): Sent<InviteForm>) -> Result<Response, Shown> {
     let made = app.invite(form.operator.trim(), &person.id, now()).await?;
     let page = Alone::Link { operator: made.operator, link: made.link, expires: made.expires.to_string() };
     Ok(alone("A link to hand over", "", page))
@@ -179,5 +189,10 @@ pub async fn invite(State(app): State<App>, person: Person, Form(form): Form<Inv
 
 pub async fn lost(State(app): State<App>, person: Person, Path(id): Path<String>) -> Result<Response, Shown> {
     app.report_lost(&id, &person.id, now()).await?;
+    Ok(Redirect::to("/console/operators").into_response())
+}
+
+pub async fn end_session(State(app): State<App>, person: Person, Path(id): Path<String>) -> Result<Response, Shown> {
+    app.end_session(&id, &person.id, now()).await?;
     Ok(Redirect::to("/console/operators").into_response())
 }

@@ -2,9 +2,11 @@
 
 use askama::Template;
 use audit_log::Entry;
-use axum::Form;
+use axum::body::Body;
 use axum::extract::{Query, State};
+use axum::http::header;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use futures_util::stream;
 use policy::{Action, Destinations, PaymentKind, Tier, role_table};
 use serde::Deserialize;
 use types::{Amount, words};
@@ -12,7 +14,7 @@ use types::{Amount, words};
 use super::frame::{Frame, form_key, money, time, tone};
 use super::lists::{Cell, Field, FormView, ListPage, Table};
 use super::overview::span;
-use super::visit::{Person, Shown, render};
+use super::visit::{Person, Sent, Shown, render};
 use crate::api::{App, PageQuery};
 use crate::custody::{Proposal, WhatIf, now};
 use crate::problem::Problem;
@@ -149,7 +151,7 @@ pub struct CharterForm {
 pub async fn propose_charter(
     State(app): State<App>,
     person: Person,
-    Form(form): Form<CharterForm>,
+    Sent(form): Sent<CharterForm>,
 ) -> Result<Response, Shown> {
     let wanted = Proposal::Charter { charter: form.charter, base: form.base };
     let row = app.propose(&person.id, &form.key, &wanted, now()).await?;
@@ -179,6 +181,8 @@ struct AuditPage {
     rows: Vec<AuditRow>,
     older: String,
     newer: String,
+    /// Number of the entry before the oldest that is shown.
+    before: u64,
 }
 
 #[derive(Deserialize)]
@@ -227,6 +231,7 @@ pub async fn audit(State(app): State<App>, person: Person, Query(asked): Query<A
         lead: "Who did what, when and why. Each entry holds the hash of the one before it.",
         proof,
         tone,
+        before: entries.last().map_or(0, |entry| entry.seq.saturating_sub(1)),
         from: asked.from,
         about,
         rows: entries.into_iter().map(show).collect(),
@@ -257,6 +262,33 @@ fn proof(entries: &[Entry], whole: bool) -> (&'static str, String) {
         ),
         _ => ("good", "Recomputed just now: every entry shown has its hash.".to_owned()),
     }
+}
+
+#[derive(Deserialize)]
+pub struct ExportQuery {
+    #[serde(default)]
+    after: u64,
+}
+
+/// The log from an entry to its end, as `claviger-verify audit` and `claviger-verify decision` read it: what is shown above, with its
+/// proof, on a machine of the reader's own.
+pub async fn export(State(app): State<App>, _person: Person, Query(asked): Query<ExportQuery>) -> Response {
+    let lines = stream::unfold((app, asked.after), |(app, after)| async move {
+        match app.store.audit(after, 500).await {
+            Ok(entries) => {
+                let last = entries.last()?.seq;
+                let text: String = entries.iter().map(|entry| audit_log::to_line(entry) + "\n").collect();
+                Some((Ok(text), (app, last)))
+            }
+            // The download breaks off, and says so; what came holds by itself.
+            Err(error) => Some((Err(std::io::Error::other(error)), (app, after))),
+        }
+    });
+    let heads = [
+        (header::CONTENT_TYPE, "application/jsonl; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.jsonl\""),
+    ];
+    (heads, Body::from_stream(lines)).into_response()
 }
 
 pub async fn events(State(app): State<App>, person: Person, Query(page): Query<PageQuery>) -> Result<Response, Shown> {
@@ -330,7 +362,7 @@ pub struct ReplayForm {
     after: String,
 }
 
-pub async fn replay(State(app): State<App>, person: Person, Form(form): Form<ReplayForm>) -> Result<Response, Shown> {
+pub async fn replay(State(app): State<App>, person: Person, Sent(form): Sent<ReplayForm>) -> Result<Response, Shown> {
     let after =
         form.after.trim().parse().map_err(|_| Problem::invalid("after", "an event's number has digits only"))?;
     app.replay_events(&form.url, after, &person.id, now()).await?;

@@ -1,11 +1,13 @@
 //! Who looks at a page: the session behind the cookie, and how problems are shown.
 
 use askama::Template;
-use axum::extract::FromRequestParts;
+use axum::Form;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use policy::{Action, Operator, permitted};
+use serde::de::DeserializeOwned;
 use store::SessionRow;
 use types::OperatorId;
 
@@ -113,6 +115,25 @@ pub fn secret(head: &Parts) -> Option<String> {
 pub fn cookie(secret: &str) -> Option<HeaderValue> {
     let end = if secret.is_empty() { "; Max-Age=0" } else { "" };
     HeaderValue::from_str(&format!("{COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict{end}")).ok()
+}
+
+/// A form as it was sent; one that cannot be read is a page in plain words, like every other problem.
+pub struct Sent<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
+    type Rejection = Shown;
+
+    async fn from_request(request: Request, app: &App) -> Result<Sent<T>, Shown> {
+        match Form::<T>::from_request(request, app).await {
+            Ok(Form(form)) => Ok(Sent(form)),
+            Err(rejection) => Err(Problem::invalid("form", format!("the form cannot be read: {rejection}")).into()),
+        }
+    }
+}
+
+/// A page that is not there.
+pub async fn nowhere() -> Shown {
+    Shown(Problem::not_found("page"))
 }
 
 /// From where a request comes.

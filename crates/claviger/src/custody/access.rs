@@ -1,21 +1,17 @@
-//! Who comes in: invitations, passkeys, sessions, and what roles and restrictions allow.
+//! Who comes in: invitations, passkeys, and what roles and restrictions allow.
 //!
 //! Trusts the charter for who somebody is and what they may do. Nothing here moves a coin: a stolen session can look, freeze
 //! and ask, and every approval needs the key that only its person holds.
 
 use std::net::IpAddr;
 
-use policy::{Action, Operator, Passkey, Role, permitted, verify_passkey, verify_registration};
-use store::{CredentialRow, EnrolmentRow, Move, SessionRow, Statement};
+use policy::{Action, Operator, Role, permitted, verify_registration};
+use store::{CredentialRow, EnrolmentRow, Move, Statement};
 use types::{Digest, Moment, OperatorId};
 
 use super::Custody;
 use crate::problem::Problem;
 
-/// How long a challenge can be answered, in seconds.
-const CHALLENGE_SECONDS: i64 = 300;
-/// Most challenges that wait for an answer; nobody gets another one beyond that, until some have ended.
-const CHALLENGES_MAX: usize = 10_000;
 /// People who must say that a device is lost.
 const LOST_QUORUM: usize = 2;
 
@@ -26,6 +22,33 @@ pub struct Visitor {
     pub source: IpAddr,
     /// What the browser or program says of itself.
     pub terminal: String,
+}
+
+/// Refusals of strangers that are written down within a minute, one by one.
+const STRANGERS_MAX: u32 = 60;
+
+/// How many strangers were turned away in this minute.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    minute: i64,
+    written: u32,
+    unwritten: u64,
+}
+
+impl Strangers {
+    /// Whether this one is to be written down, and how many before it were not.
+    fn knock(&mut self, now: Moment) -> Option<u64> {
+        let minute = now.seconds().div_euclid(60);
+        if self.minute != minute {
+            (self.minute, self.written) = (minute, 0);
+        }
+        if self.written >= STRANGERS_MAX {
+            self.unwritten = self.unwritten.saturating_add(1);
+            return None;
+        }
+        self.written += 1;
+        Some(std::mem::take(&mut self.unwritten))
+    }
 }
 
 /// A link to enrol a passkey.
@@ -39,7 +62,7 @@ pub struct Invitation {
     pub expires: Moment,
 }
 
-fn fresh_secret() -> Result<String, Problem> {
+pub(super) fn fresh_secret() -> Result<String, Problem> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(|_| Problem::unavailable("randomness", "this machine gives no randomness now"))?;
@@ -47,7 +70,7 @@ fn fresh_secret() -> Result<String, Problem> {
 }
 
 /// What is stored of a secret. It has 256 random bits, so one hash is enough.
-fn hash_of(purpose: &str, secret: &str) -> Digest {
+pub(super) fn hash_of(purpose: &str, secret: &str) -> Digest {
     Digest::of(&[b"claviger-secret-v1\n", purpose.as_bytes(), b"\n", secret.as_bytes()])
 }
 
@@ -76,14 +99,28 @@ impl Custody {
             }
             Err(problem) => problem,
         };
-        self.note_refusal(operator.as_str(), action.as_str(), &refused, now).await;
+        let actor = format!("operator:{operator}");
+        // Refused all the same when it cannot be written down.
+        let step = Move::new(now).audit(&actor, "access.refused", action.as_str(), &*refused.detail);
+        let _ = self.store.commit(step).await;
         Err(refused)
     }
 
-    async fn note_refusal(&self, operator: &str, what: &str, problem: &Problem, now: Moment) {
+    /// Writes down that somebody who is known was not let in: who, to what, why, from where, with what.
+    pub async fn note_refusal(&self, operator: &str, what: &str, problem: &Problem, visitor: &Visitor, now: Moment) {
         let actor = format!("operator:{operator}");
+        let detail = format!("{}; from {}, {}", problem.detail, visitor.source, visitor.terminal);
         // Refused all the same when it cannot be written down.
-        let _ = self.store.commit(Move::new(now).audit(&actor, "access.refused", what, &*problem.detail)).await;
+        let _ = self.store.commit(Move::new(now).audit(&actor, "access.refused", what, detail)).await;
+    }
+
+    /// The same for somebody whom nobody knows. Whoever knocks a thousand times fills no disk: beyond a number in each minute
+    /// they are counted, and the next entry says how many they were.
+    pub async fn note_stranger(&self, what: &str, problem: &Problem, visitor: &Visitor, now: Moment) {
+        let Some(unwritten) = self.strangers().knock(now) else { return };
+        let more = if unwritten == 0 { String::new() } else { format!("; {unwritten} more were not written down") };
+        let detail = format!("{}; from {}, {}{more}", problem.detail, visitor.source, visitor.terminal);
+        let _ = self.store.commit(Move::new(now).audit("stranger", "access.refused", what, detail)).await;
     }
 
     /// Refuses where a role of the person is bound to other hours, networks or devices.
@@ -154,25 +191,26 @@ impl Custody {
     }
 
     /// The link's row and the challenge that its credential is to be made over.
-    pub async fn invitation(&self, secret: &str, now: Moment) -> Result<(EnrolmentRow, Digest), Problem> {
-        let row = self.store.enrolment(hash_of("enrolment", secret)).await?;
-        let row =
-            row.ok_or_else(|| Problem::new(404, "link-unknown", "this link is not one of ours; ask for another"))?;
-        if row.used.is_some() {
-            return Err(Problem::new(
-                410,
-                "link-used",
-                "this link was used before; if not by you, tell an administrator now",
-            ));
-        }
-        if row.expires <= now {
-            return Err(Problem::new(
-                410,
-                "link-expired",
-                format!("this link ended at {}; ask for another", row.expires),
-            ));
-        }
-        Ok((row, hash_of("enrolment-challenge", secret)))
+    pub async fn invitation(
+        &self,
+        secret: &str,
+        visitor: &Visitor,
+        now: Moment,
+    ) -> Result<(EnrolmentRow, Digest), Problem> {
+        let Some(row) = self.store.enrolment(hash_of("enrolment", secret)).await? else {
+            let problem = Problem::new(404, "link-unknown", "this link is not one of ours; ask for another");
+            self.note_stranger("enrol", &problem, visitor, now).await;
+            return Err(problem);
+        };
+        let problem = if row.used.is_some() {
+            Problem::new(410, "link-used", "this link was used before; if not by you, tell an administrator now")
+        } else if row.expires <= now {
+            Problem::new(410, "link-expired", format!("this link ended at {}; ask for another", row.expires))
+        } else {
+            return Ok((row, hash_of("enrolment-challenge", secret)));
+        };
+        self.note_refusal(&row.operator, "enrol", &problem, visitor, now).await;
+        Err(problem)
     }
 
     /// Takes a new passkey, and uses the link up.
@@ -183,13 +221,13 @@ impl Custody {
         visitor: &Visitor,
         now: Moment,
     ) -> Result<CredentialRow, Problem> {
-        let (link, challenge) = self.invitation(secret, now).await?;
+        let (link, challenge) = self.invitation(secret, visitor, now).await?;
         let actor = format!("operator:{}", link.operator);
         let passkey = match verify_registration(registration, &challenge, &self.charter.relying_party) {
             Ok(passkey) => passkey,
             Err(refusal) => {
                 let problem = Problem::new(403, "passkey", format!("this passkey was not taken: {refusal}"));
-                self.note_refusal(&link.operator, "enrol", &problem, now).await;
+                self.note_refusal(&link.operator, "enrol", &problem, visitor, now).await;
                 return Err(problem);
             }
         };
@@ -206,111 +244,6 @@ impl Custody {
             Move::new(now).run(link.take(now)).run(row.insert()).audit(&actor, "operator.enrolled", &row.id, detail);
         self.store.commit(step).await?;
         Ok(row)
-    }
-
-    /// A challenge for signing in: used once, soon.
-    pub fn challenge(&self, now: Moment) -> Result<Digest, Problem> {
-        let challenge = hash_of("sign-in", &fresh_secret()?);
-        let mut challenges = self.challenges();
-        challenges.retain(|_, until| *until > now);
-        if challenges.len() >= CHALLENGES_MAX {
-            return Err(Problem::unavailable("busy", "too many people are signing in; try again in a minute"));
-        }
-        challenges.insert(challenge, now.plus_seconds(CHALLENGE_SECONDS));
-        Ok(challenge)
-    }
-
-    /// Opens a session; returns its secret.
-    pub async fn sign_in(
-        &self,
-        challenge: &Digest,
-        credential: &str,
-        assertion: &str,
-        visitor: &Visitor,
-        now: Moment,
-    ) -> Result<String, Problem> {
-        let fresh = self.challenges().remove(challenge).is_some_and(|until| until > now);
-        if !fresh {
-            return Err(Problem::new(403, "challenge", "this sign-in took too long or was tried before; begin again"));
-        }
-        let row = self.store.credential(credential).await?;
-        let row = row.ok_or_else(|| Problem::new(403, "passkey-unknown", "this passkey is not enrolled here"))?;
-        match self.check_sign_in(&row, challenge, assertion, visitor, now) {
-            Ok(()) => {}
-            Err(problem) => {
-                self.note_refusal(&row.operator, "sign-in", &problem, now).await;
-                return Err(problem);
-            }
-        }
-        let secret = fresh_secret()?;
-        let session = SessionRow {
-            secret: hash_of("session", &secret),
-            operator: row.operator.clone(),
-            credential: row.id.clone(),
-            terminal: visitor.terminal.clone(),
-            source: visitor.source.to_string(),
-            created: now,
-            seen: now,
-            expires: now.plus_seconds(i64::from(self.config.console.session_minutes) * 60),
-            ended: None,
-        };
-        let detail = format!("from {}, {}", visitor.source, visitor.terminal);
-        let actor = format!("operator:{}", row.operator);
-        self.store
-            .commit(Move::new(now).run(session.insert()).audit(&actor, "operator.signed-in", &row.id, detail))
-            .await?;
-        Ok(secret)
-    }
-
-    fn check_sign_in(
-        &self,
-        row: &CredentialRow,
-        challenge: &Digest,
-        assertion: &str,
-        visitor: &Visitor,
-        now: Moment,
-    ) -> Result<(), Problem> {
-        if row.revoked.is_some() {
-            return Err(Problem::new(403, "passkey-revoked", "this passkey was revoked; ask for a new link"));
-        }
-        let public_key = <[u8; 33]>::try_from(row.public_key.as_slice());
-        let public_key = public_key.map_err(|_| Problem::new(500, "storage", "the stored key has no form"))?;
-        let passkey = Passkey { credential: row.id.clone(), public_key, device_bound: row.device_bound };
-        verify_passkey(assertion, challenge, &self.charter.relying_party, &[passkey])
-            .map_err(|refusal| Problem::new(403, "passkey", format!("signing in failed: {refusal}")))?;
-        let operator = self.operator(&row.operator, now)?;
-        self.check_restrictions(operator, visitor.source, Some(row.device_bound), now)
-    }
-
-    /// Who has this session; bound to the browser that opened it.
-    pub async fn session(&self, secret: &str, visitor: &Visitor, now: Moment) -> Result<SessionRow, Problem> {
-        let again = || Problem::new(401, "session", "sign in again");
-        let row = self.store.session(hash_of("session", secret)).await?.ok_or_else(again)?;
-        let idle = row.seen.plus_seconds(i64::from(self.config.console.idle_minutes) * 60);
-        if row.ended.is_some() || row.expires <= now || idle <= now {
-            return Err(again());
-        }
-        if row.terminal != visitor.terminal {
-            let problem = Problem::new(401, "session-moved", "this session belongs to another browser, and has ended");
-            self.note_refusal(&row.operator, "session", &problem, now).await;
-            self.store.commit(Move::new(now).run(row.end(now))).await?;
-            return Err(problem);
-        }
-        let operator = self.operator(&row.operator, now)?;
-        self.check_restrictions(operator, visitor.source, None, now)?;
-        // Once a minute is enough to know who is idle.
-        if row.seen.plus_seconds(60) <= now {
-            self.store.commit(Move::new(now).run(row.touch(now))).await?;
-        }
-        Ok(row)
-    }
-
-    /// Ends a session.
-    pub async fn sign_out(&self, session: &SessionRow, now: Moment) -> Result<(), Problem> {
-        let actor = format!("operator:{}", session.operator);
-        let step = Move::new(now).run(session.end(now)).audit(&actor, "operator.signed-out", &session.credential, "");
-        self.store.commit(step).await?;
-        Ok(())
     }
 
     /// Somebody says that a passkey's device is lost. The owner alone ends it at once; otherwise two others do.
@@ -383,6 +316,17 @@ pub fn check_restrictions(restrictions: &[crate::config::Restriction]) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_are_written_down_up_to_a_number_and_counted_beyond() {
+        let mut strangers = Strangers::default();
+        let at = Moment::from_seconds;
+        for _ in 0..STRANGERS_MAX {
+            assert_eq!(strangers.knock(at(600)), Some(0));
+        }
+        assert_eq!((strangers.knock(at(601)), strangers.knock(at(659))), (None, None));
+        assert_eq!((strangers.knock(at(660)), strangers.knock(at(660))), (Some(2), Some(0)));
+    }
 
     #[test]
     fn networks_are_read_bit_by_bit() {

@@ -13,10 +13,12 @@ mod deposits;
 mod draft;
 mod explain;
 mod generate;
+mod keys;
 mod mempool;
 mod proposals;
 mod reconcile;
 mod requests;
+mod sessions;
 mod settle;
 mod sign;
 mod watch;
@@ -48,6 +50,7 @@ pub use explain::{Explanation, WhatIf};
 pub use proposals::{Proposal, Standing};
 pub use reconcile::WalletPosition;
 pub use requests::{TransferBody, WithdrawalBody};
+pub use sessions::session_name;
 pub use watch::{for_people, freeze_signers};
 pub use webhooks::tell;
 pub use worker::work;
@@ -100,6 +103,8 @@ pub struct Custody {
     looked: Mutex<HashMap<String, Instant>>,
     /// Challenges that were given out for signing in, with the end of each. Forgotten by a restart.
     challenges: Mutex<HashMap<Digest, Moment>>,
+    /// People whom nobody knows and who were turned away. Forgotten by a restart.
+    strangers: Mutex<access::Strangers>,
     wake: Notify,
     reload: Notify,
     ending: AtomicBool,
@@ -162,6 +167,7 @@ impl Custody {
             patience: Mutex::default(),
             looked: Mutex::default(),
             challenges: Mutex::default(),
+            strangers: Mutex::default(),
             wake: Notify::new(),
             reload: Notify::new(),
             ending: AtomicBool::new(false),
@@ -256,6 +262,10 @@ impl Custody {
 
     fn looked(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strangers(&self) -> std::sync::MutexGuard<'_, access::Strangers> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn challenges(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Moment>> {

@@ -2,11 +2,11 @@
 //!
 //! Proposed by one, signed by a quorum, carried to the signers as soon as enough have signed. Signers count again.
 
-use policy::{Action, Charter, Counted, Quorum, Role, changes, count_approvals, verify_succession};
+use policy::{Action, Charter, Counted, Quorum, Role, changes, count_approvals, missing, verify_succession};
 use serde::{Deserialize, Serialize};
 use signer_wire::RequestBody;
 use store::{ApprovalRow, CommitError, Event, Move, ProposalRow, Statement};
-use types::{Approval, Body, Digest, Freeze, Instruction, Moment, OperatorId, sentence};
+use types::{Approval, Body, Digest, Freeze, Instruction, KeyStep, Moment, OperatorId, Step, sentence};
 
 use super::{Custody, StepError, blocking, explain};
 use crate::problem::Problem;
@@ -37,6 +37,25 @@ pub enum Proposal {
         instruction: String,
         /// The anchor, TXID:VOUT.
         anchor: String,
+    },
+    /// A step in the life of a signer's keys.
+    KeyStep {
+        /// The signer, or `all`.
+        signer: String,
+        /// `activate`, `suspend-key`, `suspend-seed`, `resume-seed`, and what is done at the signer's own machine: `derive-account`,
+        /// `backup`, `rehearse`, `reseal`, `restore`.
+        step: String,
+        /// The wallet whose key is activated or suspended; empty for other steps.
+        #[serde(default)]
+        wallet: String,
+        /// How long an activation lasts, in seconds; 0 for other steps.
+        #[serde(default)]
+        seconds: u64,
+        /// How many signatures an activation allows; 0 for other steps.
+        #[serde(default)]
+        signatures: u64,
+        /// Why.
+        reason: String,
     },
     /// The next charter. Version and predecessor are filled in here; everything else is as it stands.
     Charter {
@@ -183,6 +202,32 @@ impl Custody {
                     .map_err(|error: types::IdError| wrong("instruction", error.to_string()))?,
                 anchor: anchor.clone(),
             },
+            Proposal::KeyStep { signer, step, wallet, seconds, signatures, reason } => {
+                let known = signer == types::EVERY_SIGNER
+                    || self.charter.signers.iter().any(|one| one.id.as_str() == signer)
+                    || step == Step::Restore.as_str();
+                if !known || reason.is_empty() {
+                    return Err(wrong("signer", "name a signer of the charter (or \"all\"), and a reason".to_owned()));
+                }
+                let wallet = match wallet.as_str() {
+                    "" => None,
+                    name => Some(self.wallet_named(name)?),
+                };
+                let caps = self.charter.activation;
+                if *seconds > caps.seconds_max || *signatures > caps.signatures_max {
+                    let most = format!("at most {} seconds and {} signatures", caps.seconds_max, caps.signatures_max);
+                    return Err(wrong("activation", format!("the charter allows {most}")));
+                }
+                Body::KeyStep(KeyStep {
+                    requester: operator.clone(),
+                    signer: signer.parse().map_err(|error: types::IdError| wrong("signer", error.to_string()))?,
+                    step: step.parse().map_err(|error: types::InstructionError| wrong("step", error.to_string()))?,
+                    wallet,
+                    seconds: *seconds,
+                    signatures: *signatures,
+                    reason: reason.clone(),
+                })
+            }
             Proposal::Charter { .. } => return Err(wrong("kind", "a charter is no instruction".to_owned())),
         };
         let seconds = LIFETIME_SECONDS.min(self.charter.instruction_seconds_max);
@@ -207,18 +252,18 @@ impl Custody {
         let broken = |error: String| Problem::new(500, "storage", error);
         if row.kind == "charter" {
             let next = Charter::from_bytes(row.text.as_bytes()).map_err(|error| broken(error.to_string()))?;
-            return Ok(self.charter_standing(row, &next, &approvals));
+            return Ok(self.charter_standing(row, &next, &approvals, now));
         }
         let instruction =
             Instruction::from_canonical(row.text.as_bytes()).map_err(|error| broken(error.to_string()))?;
         let counted = count_approvals(&self.charter, &instruction, &approvals, now);
-        let quorum = self.charter.release_quorum;
+        let quorum = self.charter.quorum_for(&instruction.body);
         let missing = if instruction.charter != self.charter.version {
             format!("made under charter version {}; propose it again", instruction.charter)
         } else if instruction.expires <= now {
             format!("it expired at {}; propose it again", instruction.expires)
         } else {
-            missing(&counted, quorum)
+            missing(&self.charter, Some(&instruction.requester()), &counted, quorum, now)
         };
         Ok(Standing {
             sentence: sentence(&instruction),
@@ -231,7 +276,7 @@ impl Custody {
         })
     }
 
-    fn charter_standing(&self, row: ProposalRow, next: &Charter, approvals: &[Approval]) -> Standing {
+    fn charter_standing(&self, row: ProposalRow, next: &Charter, approvals: &[Approval], now: Moment) -> Standing {
         let quorum = self.charter.charter_quorum;
         let mut counted = Counted::default();
         for approval in approvals {
@@ -245,7 +290,7 @@ impl Custody {
         }
         let missing = match verify_succession(&self.charter, next, approvals) {
             Ok(()) => String::new(),
-            Err(policy::SuccessionError::Quorum { .. }) => missing(&counted, quorum),
+            Err(policy::SuccessionError::Quorum { .. }) => missing(&self.charter, None, &counted, quorum, now),
             Err(other) => other.to_string(),
         };
         Standing {
@@ -371,13 +416,15 @@ impl Custody {
         }
         let instruction = Instruction::from_canonical(row.text.as_bytes())
             .map_err(|error| Problem::new(500, "storage", error.to_string()))?;
-        let (done, failed) = blocking(|| self.execute(&instruction, &approvals));
+        let elsewhere = self.carried_by_hand(&instruction.body);
+        let (done, failed) =
+            if elsewhere.is_some() { (vec![], vec![]) } else { blocking(|| self.execute(&instruction, &approvals)) };
         let detail = format!("done at {}; not at: {}", done.join(", "), failed.join("; "));
         if !failed.is_empty() {
             let _ = self.store.commit(Move::new(now).audit(&actor, "proposal.tried", &row.id, &*detail)).await;
             return Err(Problem::unavailable("signers", format!("{detail}; carry it out again when they answer")));
         }
-        row.outcome = format!("done at {}", done.join(", "));
+        row.outcome = elsewhere.unwrap_or_else(|| format!("done at {}", done.join(", ")));
         let mut step = Move::new(now).run(row.update()).audit(&actor, "proposal.done", &row.id, &*row.outcome);
         if let Body::AddressEntry { customer, address, .. } = &instruction.body {
             step = step.run(Statement::enter_address(customer.as_str(), address, now));
@@ -388,10 +435,28 @@ impl Custody {
         Ok(row)
     }
 
+    fn wallet_named(&self, name: &str) -> Result<types::WalletId, Problem> {
+        let wallet = name.parse().ok().filter(|id| self.charter.wallet(id).is_some());
+        wallet.ok_or_else(|| Problem::invalid("unknown-wallet", format!("the charter knows no wallet \"{name}\"")))
+    }
+
+    /// Where people have to take a step of a key's life that no connected signer can be handed; none for everything else.
+    fn carried_by_hand(&self, body: &Body) -> Option<String> {
+        let Body::KeyStep(step) = body else { return None };
+        let offline = self.charter.signer(&step.signer).is_some_and(|signer| signer.offline);
+        let cold = step.wallet.as_ref().and_then(|wallet| self.charter.wallet(wallet));
+        let cold = cold.is_some_and(|wallet| wallet.class == policy::WalletClass::Cold);
+        if step.step.remote() && (offline || cold) {
+            return Some("agreed; it goes to signers without a network with the next bundle".to_owned());
+        }
+        (!step.step.remote()).then(|| format!("agreed; to be done at the machine of signer {}", step.signer))
+    }
+
     /// Asks every signer that it concerns; those that have done it before count as done.
     fn execute(&self, instruction: &Instruction, approvals: &[Approval]) -> (Vec<String>, Vec<String>) {
         let only = match &instruction.body {
             Body::Unfreeze(freeze) if freeze.signer.as_str() != types::EVERY_SIGNER => Some(freeze.signer.to_string()),
+            Body::KeyStep(step) if step.signer.as_str() != types::EVERY_SIGNER => Some(step.signer.to_string()),
             _ => None,
         };
         let latch = match &instruction.body {
@@ -484,21 +549,6 @@ impl Custody {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// What people are missing, in words.
-fn missing(counted: &Counted, quorum: Quorum) -> String {
-    if counted.meets(quorum) {
-        return String::new();
-    }
-    let people = usize::try_from(quorum.people).unwrap_or(usize::MAX).saturating_sub(counted.people.len());
-    let organisations =
-        usize::try_from(quorum.organisations).unwrap_or(usize::MAX).saturating_sub(counted.organisations.len());
-    match (people, organisations) {
-        (0, _) => format!("needs somebody of {organisations} more organisation(s)"),
-        (_, 0) => format!("needs {people} more"),
-        _ => format!("needs {people} more, of {organisations} more organisation(s)"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The watch: coins of ours that move without a record of ours stop everything, at once and without asking anyone.
 
+use std::time::Duration;
+
 use policy::Action;
 use signer_client::SignerClient;
 use signer_wire::RequestBody;
@@ -24,6 +26,9 @@ pub fn for_people(code: &str) -> bool {
     FOR_PEOPLE.contains(&code)
 }
 
+/// How long somebody who freezes waits to hear that a signer hangs. The others are frozen at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Who has closed a latch, and what the others said.
 #[derive(Clone, Debug, Default)]
 pub struct Frozen {
@@ -38,8 +43,8 @@ pub struct Frozen {
 pub fn freeze_signers(config: &Config, latch: &str, reason: &str) -> Frozen {
     let only = latch.strip_prefix(SIGNER);
     let known = only.is_none_or(|only| config.signers.iter().any(|signer| signer.id == only));
-    let mut clients = match super::connect_signers(config) {
-        Ok(clients) if known => clients,
+    let mut clients: Vec<SignerClient> = match super::connect_signers(config) {
+        Ok(clients) if known => clients.into_iter().map(|client| client.with_patience(PATIENCE)).collect(),
         Ok(_) => return Frozen { at: vec![], failed: vec![format!("the configuration names no {latch}")] },
         Err(error) => return Frozen { at: vec![], failed: vec![error] },
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitcoin::Txid;
 use signer_client::admit_all;
@@ -13,6 +13,8 @@ use super::{Custody, StepError, blocking, now};
 
 /// How long the loop waits when nothing is to be done. A hint, such as a new request, ends the wait.
 const REST: Duration = Duration::from_millis(200);
+/// How often signers are asked about their keys.
+const KEYS: Duration = Duration::from_secs(2);
 /// Alarms that a step raises by itself and clears when it succeeds again: codes by step.
 const STEPS: [(&str, &[&str]); 6] = [
     ("follow", &["node", "reorganization-too-deep", "wrong-network", "address-differs"]),
@@ -30,7 +32,7 @@ pub async fn work(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
         Ok(alarms) => alarms.into_iter().map(|alarm| ((alarm.code, alarm.subject), alarm.message)).collect(),
         Err(_) => HashMap::new(),
     };
-    let mut worker = Worker { custody, looked: HashSet::new(), raised, tip: None };
+    let mut worker = Worker { custody, looked: HashSet::new(), raised, tip: None, asked: None };
     while !*stop.borrow() {
         let more = worker.round().await;
         if more {
@@ -50,6 +52,8 @@ struct Worker {
     /// Alarms that stand: code and subject, with their words.
     raised: HashMap<(String, String), String>,
     tip: Option<u32>,
+    /// When signers were last asked about their keys.
+    asked: Option<Instant>,
 }
 
 impl Worker {
@@ -68,6 +72,7 @@ impl Worker {
         self.report("mempool", outcome).await;
         self.report("deposits", custody.credit_deposits().await).await;
         self.admit().await;
+        self.keys().await;
         self.report("decide", custody.decide_payments().await).await;
         self.report("generate", custody.generate_transactions().await).await;
         self.report("sign", custody.sign_transactions().await).await;
@@ -97,6 +102,17 @@ impl Worker {
             let error = errors.iter().find(|(position, _)| *position == place);
             let message = error.map(|(_, error)| super::explain(error));
             self.alarm("signer", &signer.id, message).await;
+        }
+    }
+
+    /// Tells people of keys that are closed, or close soon.
+    async fn keys(&mut self) {
+        if self.asked.is_some_and(|asked| asked.elapsed() < KEYS) {
+            return;
+        }
+        self.asked = Some(Instant::now());
+        for notice in self.custody.watch_keys(now()) {
+            self.alarm("key", &notice.subject, notice.message).await;
         }
     }
 

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use node::regtest::Bitcoind;
 use policy::{
-    Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role, SignerIdentity, Tier,
-    Wallet, WalletClass, WalletWindow, Window,
+    ActivationCaps, Charter, Customer, Destinations, FeeCaps, Operator, PaymentKind, Quorum, RelyingParty, Role,
+    SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 use types::{Amount, Asset, Digest, Network};
 
@@ -90,17 +90,21 @@ impl House {
         let people = terminal::step("keys of three approvers, an administrator and two customers", || {
             People::create(&directory.join("people"))
         })?;
-        let enrolments = terminal::step("seeds and certificates of three signers", || fleet::init(directory))?;
+        let enrolments =
+            terminal::step("seeds of six signers, sealed; three of them have no network", || fleet::init(directory))?;
         let mut charter = charter(&people, &enrolments)?;
         let operator_listen = free_address()?;
         // Browsers take passkeys for localhost without TLS.
         let origin = format!("http://localhost:{}", operator_listen.port());
         charter.relying_party = RelyingParty { id: "localhost".to_owned(), origin };
         decide(&mut charter);
-        let fleet = terminal::step("charter, signed by the approvers and adopted by every signer", || {
+        let mut fleet = terminal::step("charter, signed by the approvers and adopted by every signer", || {
             charter.check().map_err(|error| error.to_string())?;
             let approvals = people.sign_all("claviger-charter", &charter.digest())?;
             Fleet::start(directory, enrolments, &charter, &approvals)
+        })?;
+        terminal::step("hot keys: two people allow it, and two others open them at each signer", || {
+            fleet.activate(&charter, &people)
         })?;
         let mut config = config(directory, &node, &fleet, &people)?;
         config.operator_listen = operator_listen;
@@ -273,19 +277,20 @@ fn config(directory: &Path, node: &Bitcoind, fleet: &Fleet, people: &People) -> 
 
 fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
     let id = |text: &str| text.parse().map_err(|error| format!("{text}: {error}"));
-    let descriptor = |account: usize| {
-        let keys: Vec<_> = enrolments.iter().filter_map(|enrolment| enrolment.accounts.get(account).cloned()).collect();
+    let descriptor = |cold: bool| {
+        let alike = enrolments.iter().filter(|enrolment| enrolment.offline == cold);
+        let keys: Vec<_> = alike.filter_map(|enrolment| enrolment.accounts.first().cloned()).collect();
         format!("wsh(sortedmulti(2,{}))", keys.join(","))
     };
-    let wallet = |name: &str, class, account| -> Outcome<Wallet> {
+    let wallet = |name: &str, class| -> Outcome<Wallet> {
         let asset = Asset::Bitcoin(Network::Regtest);
-        Ok(Wallet { id: id(name)?, asset, class, descriptor: descriptor(account), gap_limit: 20 })
+        Ok(Wallet { id: id(name)?, asset, class, descriptor: descriptor(class == WalletClass::Cold), gap_limit: 20 })
     };
     let window = |seconds, sats| Window { seconds, amount_max: Amount::from_sats(sats) };
-    let tier = |name: &str, kind, sats, windows, people, destinations| -> Outcome<Tier> {
+    let tier = |name: &str, from: &str, kind, sats, windows, people, destinations| -> Outcome<Tier> {
         Ok(Tier {
             name: name.to_owned(),
-            wallet: id("hot")?,
+            wallet: id(from)?,
             kind,
             amount_max: Amount::from_sats(sats),
             windows,
@@ -316,7 +321,12 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
     let signers = enrolments.iter().map(|enrolment| {
         let key: Digest = enrolment.journal_key.parse().map_err(|_| "a journal key has no form".to_owned())?;
         let id = enrolment.signer.parse().map_err(|_| "a signer's name has no form".to_owned())?;
-        Ok(SignerIdentity { id, journal_key: *key.as_bytes() })
+        let custodian = enrolment.custodian.parse().map_err(|_| "a custodian's name has no form".to_owned())?;
+        Ok(SignerIdentity {
+            offline: enrolment.offline,
+            custodians: vec![custodian],
+            ..SignerIdentity::online(id, *key.as_bytes())
+        })
     });
     let customers = CUSTOMERS.iter().map(|name| {
         let id = name.parse().map_err(|error| format!("{name}: {error}"))?;
@@ -331,18 +341,20 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
         relying_party: RelyingParty::default(),
         customers: customers.collect::<Outcome<_>>()?,
         signers: signers.collect::<Outcome<_>>()?,
-        wallets: vec![wallet("hot", WalletClass::Hot, 0)?, wallet("cold", WalletClass::Cold, 1)?],
+        wallets: vec![wallet("hot", WalletClass::Hot)?, wallet("cold", WalletClass::Cold)?],
         tiers: vec![
             tier(
                 "automatic",
+                "hot",
                 PaymentKind::CustomerWithdrawal,
                 5_000_000,
                 vec![window(3600, 10_000_000)],
                 0,
                 Destinations::Any,
             )?,
-            tier("quorum", PaymentKind::CustomerWithdrawal, 200_000_000, vec![], 2, Destinations::Any)?,
-            tier("sweep", PaymentKind::OperatorTransfer, 500_000_000, vec![], 1, Destinations::OwnWallets)?,
+            tier("quorum", "hot", PaymentKind::CustomerWithdrawal, 200_000_000, vec![], 2, Destinations::Any)?,
+            tier("sweep", "hot", PaymentKind::OperatorTransfer, 500_000_000, vec![], 1, Destinations::OwnWallets)?,
+            tier("refill", "cold", PaymentKind::OperatorTransfer, 500_000_000, vec![], 2, Destinations::OwnWallets)?,
         ],
         totals: vec![WalletWindow { wallet: "hot".parse().map_err(|_| "hot")?, window: window(86_400, 1_000_000_000) }],
         allow_list: vec![],
@@ -350,6 +362,8 @@ fn charter(people: &People, enrolments: &[Enrolment]) -> Outcome<Charter> {
         fee: FeeCaps { sats_max: 100_000, sats_per_kvb_max: 200_000 },
         charter_quorum: two,
         release_quorum: two,
+        key_quorum: two,
+        activation: ActivationCaps { seconds_max: 30 * 86_400, signatures_max: 1_000_000 },
         clock_step_seconds_max: 86_400,
         instruction_seconds_max: 86_400,
     })

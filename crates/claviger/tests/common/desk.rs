@@ -134,6 +134,15 @@ impl Desk {
         }
     }
 
+    /// For the guide: pictures of the board of keys.
+    pub fn pictures_of_keys(&mut self, window: &Window) {
+        let Some(directory) = std::env::var_os("CLAVIGER_PICTURES").map(std::path::PathBuf::from) else { return };
+        for (name, width, dark) in [("keys", 1280, false), ("keys-dark", 1280, true), ("keys-small", 420, false)] {
+            let picture = self.browser.picture(window, width, 900, dark).unwrap();
+            std::fs::write(directory.join(format!("{name}.png")), picture).unwrap();
+        }
+    }
+
     pub fn approve(&mut self, window: &Window, path: &str) {
         self.open(window, path);
         self.browser.click(window, "#approve").unwrap();

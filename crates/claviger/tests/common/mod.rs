@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod desk;
+pub mod thief;
 
 use claviger::cli::{Answer, Client};
 use claviger::dev::{House, until};
@@ -181,6 +182,16 @@ impl Town {
             sqlx::raw_sql("PRAGMA busy_timeout = 20000").execute(&mut connection).await.unwrap();
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap().rows_affected()
         })
+    }
+
+    /// A row that says that somebody enrolled this passkey, as an attacker with the database would write it.
+    pub fn enrolled(&self, operator: &str, passkey: &testkit::Passkey) {
+        self.tamper(&format!(
+            "INSERT INTO credentials (id, operator, public_key, device_bound, created, revoked)
+             VALUES ('{}', '{operator}', x'{}', 1, 1, 0)",
+            passkey.credential,
+            hex::encode(passkey.public_key().unwrap())
+        ));
     }
 
     /// The three sides agree in every wallet, asked coin by coin.

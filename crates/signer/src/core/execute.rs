@@ -11,6 +11,8 @@ use super::{ALL, ASSET, AWAITING_PEERS, CLOCK, CUSTOMER, Core, WALLET};
 use crate::record::Event;
 use crate::refusal::Refused;
 
+/// How far ahead of this signer's clock an instruction may say to be made, in seconds.
+const FUTURE_SECONDS_MAX: i64 = 300;
 /// Longest reason of a freeze, in bytes.
 const REASON_BYTES_MAX: usize = 512;
 
@@ -45,6 +47,15 @@ impl Core {
             Body::Unfreeze(freeze) => {
                 if freeze.signer != self.id && freeze.signer.as_str() != types::EVERY_SIGNER {
                     return Err(Refused::new("signer", "the instruction is for another signer"));
+                }
+                // An instruction that was made before the latch closed speaks of another freeze, whoever kept it back.
+                let since = self.state.latches.get(&freeze.latch).map(|(_, since)| since.whole_seconds());
+                if since.is_some_and(|since| instruction.created < since) {
+                    let reason = format!(
+                        "the latch \"{}\" closed after this instruction was made; propose another",
+                        freeze.latch
+                    );
+                    return Err(Refused::new("latch-later", reason));
                 }
                 let closed = self.latches().contains(&freeze.latch);
                 if !closed {
@@ -100,7 +111,7 @@ impl Core {
         if self.state.executed.contains(&instruction.id) {
             return Err(Refused::new("executed", "this instruction was carried out before"));
         }
-        self.check_quorum(&instruction, &evidence.approvals, now)?;
+        check_quorum(self.charter()?, &instruction, &evidence.approvals, now)?;
         Ok(instruction)
     }
 
@@ -120,35 +131,6 @@ impl Core {
         }
     }
 
-    fn check_quorum(
-        &self,
-        instruction: &Instruction,
-        approvals: &[types::Approval],
-        now: Moment,
-    ) -> Result<(), Refused> {
-        let charter = self.charter()?;
-        if instruction.charter != charter.version {
-            return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
-        }
-        let longest = i64::try_from(charter.instruction_seconds_max).unwrap_or(i64::MAX);
-        if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest) {
-            return Err(Refused::new("expired", "the instruction expired or lives too long"));
-        }
-        let counted = count_approvals(charter, instruction, approvals, now);
-        let quorum = charter.quorum_for(&instruction.body);
-        if counted.meets(quorum) {
-            return Ok(());
-        }
-        let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
-        let reason = format!(
-            "needs {} people of {} organisations, counted are {}{refused}",
-            quorum.people,
-            quorum.organisations,
-            counted.people.len()
-        );
-        Err(Refused::new("approvals-missing", reason))
-    }
-
     /// Takes the next charter, signed by a quorum of the one that is held.
     pub(super) fn adopt_next(
         &mut self,
@@ -164,4 +146,37 @@ impl Core {
         self.take_charter(&next, self.stamp(now))?;
         Ok(ReplyBody::Done)
     }
+}
+
+/// Refuses an instruction that no quorum of this charter stands behind now.
+pub(crate) fn check_quorum(
+    charter: &Charter,
+    instruction: &Instruction,
+    approvals: &[types::Approval],
+    now: Moment,
+) -> Result<(), Refused> {
+    if instruction.charter != charter.version {
+        return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
+    }
+    if instruction.created > now.plus_seconds(FUTURE_SECONDS_MAX) {
+        let reason = format!("it says to be made at {}, which is still to come", instruction.created);
+        return Err(Refused::for_now("created-in-future", reason));
+    }
+    let longest = i64::try_from(charter.instruction_seconds_max).unwrap_or(i64::MAX);
+    if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest) {
+        return Err(Refused::new("expired", "the instruction expired or lives too long"));
+    }
+    let counted = count_approvals(charter, instruction, approvals, now);
+    let quorum = charter.quorum_for(&instruction.body);
+    if counted.meets(quorum) {
+        return Ok(());
+    }
+    let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
+    let reason = format!(
+        "needs {} people of {} organisations, counted are {}{refused}",
+        quorum.people,
+        quorum.organisations,
+        counted.people.len()
+    );
+    Err(Refused::new("approvals-missing", reason))
 }

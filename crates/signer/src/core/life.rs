@@ -1,26 +1,39 @@
-//! The lives of keys in the core: what quorums let happen to them, windows in which they are open, and the board.
+//! The lives of keys in the core: what quorums let happen to them, and the windows in which they are open.
 //!
 //! A signature key signs only between an entry of the journal that says that it was opened and one that says that it was closed. It is
 //! opened by two powers together: a key quorum's instruction, and what opens the sealing (K3), which people hold who do not
 //! administer this machine. It closes by itself when its time or its signatures are used up, and when the process ends.
 
-use signer_wire::{KeyLine, ReplyBody};
+use signer_wire::ReplyBody;
 use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Moment, SignerId, Step, WalletId};
 
 use super::Core;
+use crate::device::DEVICE;
 use crate::keys::Secret;
-use crate::life::{Actor, Ceremony, KeyName};
+use crate::life::{Actor, KeyName};
 use crate::record::{Event, KeyMove};
 use crate::refusal::Refused;
-
-/// The most ceremonies that the board shows, newest first.
-const CEREMONIES_SHOWN: usize = 50;
 
 /// A signature key that is open.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     /// From when on it is closed.
-    pub(super) until: Moment,
+    until: Moment,
+    /// Signatures that are left of what was allowed when people opened it.
+    left: u64,
+}
+
+impl Window {
+    /// What a quorum allows, as people open it.
+    pub(super) const fn new((until, left): (Moment, u64)) -> Window {
+        Window { until, left }
+    }
+
+    /// A quorum decides anew while the key is open: less holds at once, more when the holders open it again.
+    fn narrow(&mut self, until: Moment, left: u64) {
+        self.until = self.until.min(until);
+        self.left = self.left.min(left);
+    }
 }
 
 /// One move of a key.
@@ -47,7 +60,7 @@ impl Core {
     }
 
     /// Refuses moves that the tables do not have, by name, before anything is written.
-    fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
+    pub(super) fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
         let mut states = std::collections::BTreeMap::new();
         for one in moves {
             let wrong = |text: String| Refused::new("key-move", text);
@@ -73,8 +86,11 @@ impl Core {
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
         self.concerns(&step.signer)?;
-        let by =
-            Actor { person: step.requester.to_string(), terminal: String::new(), cause: instruction.id.to_string() };
+        let by = Actor {
+            person: step.requester.to_string(),
+            terminal: "by instruction".to_owned(),
+            cause: instruction.id.to_string(),
+        };
         let moves = match (step.step, &step.wallet) {
             (Step::Activate, Some(wallet)) => return self.authorise(instruction, step, wallet, now),
             (Step::SuspendKey, Some(wallet)) => {
@@ -127,6 +143,16 @@ impl Core {
         self.state.life.of_kind(KeyKind::Seed).last().map(|(name, _)| name.clone())
     }
 
+    /// Ceremonies that were held, oldest first.
+    pub fn ceremonies(&self) -> &[crate::life::Ceremony] {
+        &self.state.life.ceremonies
+    }
+
+    /// Names of every key of one kind.
+    pub fn keys_of(&self, kind: KeyKind) -> impl Iterator<Item = &KeyName> {
+        self.state.life.of_kind(kind).map(|(name, _)| name)
+    }
+
     /// Refuses while the seed is suspended.
     pub fn check_seed(&self) -> Result<(), Refused> {
         match self.seed_name().and_then(|name| self.state.life.state(&name)) {
@@ -145,7 +171,13 @@ impl Core {
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
         let Some(key) = self.signature_key(&step.signer, wallet)? else { return Ok(ReplyBody::Done) };
+        self.check_clock(now)?;
         self.check_latches(wallet, std::iter::empty())?;
+        if self.state.life.authorised.get(wallet).is_some_and(|one| instruction.created < one.created) {
+            let reason = "a later activation of this key is in force; this one was kept back";
+            return Err(Refused::new("activation-older", reason));
+        }
+        let account = self.own.get(wallet).copied().unwrap_or(u32::MAX);
         let caps = self.charter()?.activation;
         if step.seconds > caps.seconds_max || step.signatures > caps.signatures_max {
             let reason = format!(
@@ -163,23 +195,38 @@ impl Core {
             }
             None => return Err(Refused::new("key-move", "the key was never generated")),
         }
-        self.check_clock(now)?;
         let until = now.plus_seconds(i64::try_from(step.seconds).unwrap_or(i64::MAX));
         let event = Event::Authorised {
             wallet: wallet.to_string(),
             until: until.micros(),
             signatures: step.signatures,
+            account,
+            created: instruction.created.micros(),
             instruction: instruction.id.to_string(),
         };
         self.remember(self.stamp(now), event)?;
+        if let Some(window) = self.windows.get_mut(wallet) {
+            window.narrow(until, step.signatures);
+        }
         Ok(ReplyBody::Done)
+    }
+
+    /// What a quorum allows for a wallet's key at this moment: until when, and how many signatures. It holds for the account of which it
+    /// spoke, within the bounds of the charter that is in force now, and never for a key that is suspended.
+    pub(super) fn allowed(&self, wallet: &WalletId, now: Moment) -> Option<(Moment, u64)> {
+        let one = self.state.life.authorised.get(wallet)?;
+        let account = self.own.get(wallet).filter(|account| **account == one.account)?;
+        let state = self.state.life.state(&KeyName::signature(*account))?;
+        let caps = self.state.charter.as_ref()?.activation;
+        let longest = one.at.plus_seconds(i64::try_from(caps.seconds_max).unwrap_or(i64::MAX));
+        let (until, left) = (one.until.min(longest), one.left.min(caps.signatures_max));
+        let usable = matches!(state, KeyState::Inactive | KeyState::InUse) && until > now && left > 0;
+        usable.then_some((until, left))
     }
 
     /// Wallets whose keys a quorum lets be opened at this moment.
     pub fn openable(&self, now: Moment) -> Vec<WalletId> {
-        let open = |wallet: &&WalletId| {
-            self.state.life.authorised.get(*wallet).is_some_and(|one| one.until > now && one.left > 0)
-        };
+        let open = |wallet: &&WalletId| self.allowed(wallet, now).is_some();
         self.own.keys().filter(open).cloned().collect()
     }
 
@@ -200,11 +247,19 @@ impl Core {
         now: Moment,
     ) -> Result<Vec<WalletId>, Refused> {
         self.check_clock(now)?;
-        let wallets = self.openable(now);
+        let (in_device, wallets): (Vec<_>, Vec<_>) = self
+            .openable(now)
+            .into_iter()
+            .partition(|wallet| self.own.get(wallet).is_some_and(|account| self.keys.in_device(*account).is_some()));
+        if let (Some(wallet), true) = (in_device.first(), wallets.is_empty()) {
+            let reason = format!("the key of wallet {wallet} is inside a device: open it with the device's PIN");
+            return Err(Refused::new(DEVICE, reason));
+        }
         if wallets.is_empty() {
             let reason = "no key quorum lets a key of this signer be opened now; propose an activation";
             return Err(Refused::new("not-authorised", reason));
         }
+        self.check_device(None)?;
         let mut moves = Vec::new();
         for wallet in &wallets {
             let Some(account) = self.own.get(wallet).copied() else { continue };
@@ -225,15 +280,16 @@ impl Core {
         let canary = unseal(None);
         let written = canary.and_then(|secret| {
             self.keys.open_canary(secret);
-            if moves.is_empty() { Ok(()) } else { self.move_keys(moves, by, now) }
+            // With no move it says who lengthened a window.
+            self.move_keys(moves, by, now)
         });
         if let Err(refused) = written {
             self.close_unwritten(&wallets);
             return Err(refused);
         }
         for wallet in &wallets {
-            if let Some(authorised) = self.state.life.authorised.get(wallet) {
-                self.windows.insert(wallet.clone(), Window { until: authorised.until });
+            if let Some(allowed) = self.allowed(wallet, now) {
+                self.windows.insert(wallet.clone(), Window::new(allowed));
             }
         }
         Ok(wallets)
@@ -263,14 +319,29 @@ impl Core {
         if moves.is_empty() { Ok(()) } else { self.move_keys(moves, by, now) }
     }
 
+    /// Until when a key is open, and for how many signatures: what was allowed when people opened it, or less when a quorum or a charter has
+    /// decided anew meanwhile.
+    pub(super) fn open_until(&self, wallet: &WalletId, now: Moment) -> Option<(Moment, u64)> {
+        let (until, left) = self.allowed(wallet, now)?;
+        let window = self.windows.get(wallet)?;
+        let (until, left) = (until.min(window.until), left.min(window.left));
+        (until > now && left > 0).then_some((until, left))
+    }
+
+    /// Counts signatures that were handed out against the window that people opened.
+    pub(super) fn count_signatures(&mut self, wallet: &WalletId, signatures: usize) {
+        if let Some(window) = self.windows.get_mut(wallet) {
+            window.left = window.left.saturating_sub(u64::try_from(signatures).unwrap_or(u64::MAX));
+        }
+    }
+
     /// Closes every key whose window has ended, and finishes what an unwritable journal left open on paper.
     pub fn tick(&mut self, now: Moment) -> Result<(), Refused> {
         let ended = |wallet: &&WalletId| {
-            let open = self.windows.get(*wallet).is_some_and(|window| window.until > now);
-            let left = self.state.life.authorised.get(*wallet).is_some_and(|one| one.left > 0);
             let on_paper =
                 self.own.get(*wallet).and_then(|account| self.state.life.state(&KeyName::signature(*account)));
-            !(open && left) && (self.windows.contains_key(*wallet) || on_paper == Some(KeyState::InUse))
+            self.open_until(wallet, now).is_none()
+                && (self.windows.contains_key(*wallet) || on_paper == Some(KeyState::InUse))
         };
         let ended: Vec<WalletId> = self.own.keys().filter(ended).cloned().collect();
         if ended.is_empty() {
@@ -278,6 +349,16 @@ impl Core {
         }
         let by = Actor { cause: "its window ended".to_owned(), ..Actor::default() };
         self.close_keys(&ended, &by, now)
+    }
+
+    /// The wall clock left the time that really passed: the latch closes, and every key with it.
+    pub fn clock_drifted(&mut self, seconds: i64, now: Moment) -> Result<(), Refused> {
+        let reason = format!("the clock moved by {seconds} seconds against the time that passed since the start");
+        if !self.state.latches.contains_key(super::CLOCK) {
+            let event = Event::Frozen { latch: super::CLOCK.to_owned(), reason: reason.clone() };
+            self.remember(self.stamp(now), event)?;
+        }
+        self.close_keys(&self.open_wallets(), &Actor { cause: reason, ..Actor::default() }, now)
     }
 
     /// After a start: what a process had open that is gone is closed.
@@ -322,8 +403,8 @@ impl Core {
     }
 
     /// Refuses more signatures than the quorum's activation has left.
-    pub(super) fn check_left(&self, wallet: &WalletId, inputs: usize) -> Result<(), Refused> {
-        let left = self.state.life.authorised.get(wallet).map_or(0, |one| one.left);
+    pub(super) fn check_left(&self, wallet: &WalletId, inputs: usize, now: Moment) -> Result<(), Refused> {
+        let left = self.open_until(wallet, now).map_or(0, |(_, left)| left);
         if u64::try_from(inputs).unwrap_or(u64::MAX) <= left {
             return Ok(());
         }
@@ -377,48 +458,5 @@ impl Core {
         let (step, detail, instruction) = (step.to_owned(), detail.to_owned(), instruction.to_owned());
         let event = Event::Ceremony { step, detail, moves, by: by.into(), instruction };
         self.remember(self.stamp(now), event).map(|_| ())
-    }
-
-    /// The board: every key that this signer ever had.
-    pub fn board(&self, now: Moment) -> ReplyBody {
-        let wallet_of = |name: &KeyName| {
-            let account: Option<u32> = name.name.parse().ok().filter(|_| name.kind == KeyKind::Signature);
-            self.own.iter().find(|(_, own)| Some(**own) == account).map(|(wallet, _)| wallet.clone())
-        };
-        let lines = self.state.life.keys().map(|(name, entry)| {
-            let wallet = wallet_of(name);
-            let window =
-                wallet.as_ref().and_then(|wallet| self.windows.get(wallet)).filter(|window| window.until > now);
-            let authorised = wallet.as_ref().and_then(|wallet| self.state.life.authorised.get(wallet));
-            let authorised = authorised.filter(|one| one.until > now);
-            let open = window.map_or(0, |_| now.seconds().saturating_sub(entry.since.seconds()).max(0));
-            KeyLine {
-                kind: name.kind.to_string(),
-                name: name.name.clone(),
-                state: entry.state.to_string(),
-                since: entry.since.to_string(),
-                person: entry.by.person.clone(),
-                terminal: entry.by.terminal.clone(),
-                cause: entry.by.cause.clone(),
-                wallet: wallet.map(|wallet| wallet.to_string()).unwrap_or_default(),
-                open: window.is_some(),
-                until: authorised.map(|one| one.until.to_string()).unwrap_or_default(),
-                signatures_left: authorised.map_or(0, |one| one.left),
-                active_seconds: u64::try_from(entry.active_seconds.saturating_add(open)).unwrap_or(0),
-                moves: entry.moves,
-            }
-        });
-        let ceremony = |one: &Ceremony| signer_wire::Ceremony {
-            at: one.at.to_string(),
-            step: one.step.clone(),
-            detail: one.detail.clone(),
-            person: one.by.person.clone(),
-            terminal: one.by.terminal.clone(),
-            cause: one.by.cause.clone(),
-        };
-        ReplyBody::Board {
-            keys: lines.collect(),
-            ceremonies: self.state.life.ceremonies.iter().rev().take(CEREMONIES_SHOWN).map(ceremony).collect(),
-        }
     }
 }

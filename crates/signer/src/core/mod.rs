@@ -1,5 +1,7 @@
 //! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
 
+mod board;
+mod device;
 mod execute;
 mod life;
 mod peers;
@@ -7,7 +9,7 @@ mod prepare;
 mod release;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chains::bitcoin::WalletDescriptor;
 use policy::{Charter, SignerIdentity, WalletClass};
@@ -21,7 +23,9 @@ use crate::record::{Event, Record};
 use crate::refusal::Refused;
 use crate::spending::windows;
 use crate::state::State;
+pub(crate) use execute::check_quorum;
 pub use life::{key_move, path};
+pub(crate) use prepare::read_approval;
 use release::Waiting;
 
 /// The latch that is closed until every peer has said what it remembers of this signer.
@@ -39,6 +43,9 @@ pub(crate) const ASSET: &str = "asset:";
 /// Beginning of a customer's latch.
 pub(crate) const CUSTOMER: &str = "customer:";
 
+/// Every wallet, and those with a key of this signer's with the number of its account.
+type Wallets = (BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>);
+
 /// One signer.
 pub struct Core {
     id: SignerId,
@@ -51,8 +58,12 @@ pub struct Core {
     own: BTreeMap<WalletId, u32>,
     /// Those whose key is open.
     windows: BTreeMap<WalletId, life::Window>,
+    /// Who can open the sealed files, for the board.
+    slots: Vec<signer_wire::SlotLine>,
     /// What peers must sign before this signer signs anything; none once they did.
     nonce: Option<String>,
+    /// The library that speaks to the device.
+    module: Option<PathBuf>,
     pending: Waiting,
 }
 
@@ -65,6 +76,9 @@ pub enum StartError {
     /// Its content.
     #[error("the journal cannot be understood")]
     Nonsense(#[from] crate::record::Nonsense),
+    /// What a re-keying left cannot be put right.
+    #[error("the sealed files cannot be put right")]
+    Vault(#[from] crate::vault::VaultError),
     /// The charter does not fit this signer.
     #[error("the charter does not fit this signer")]
     Charter(#[source] Refused),
@@ -76,8 +90,10 @@ pub enum StartError {
 impl Core {
     /// Opens the journal and rebuilds the memory. The signer then waits for its peers: see [`RequestBody::Admit`].
     pub fn open(id: SignerId, keys: Keys, journal: &Path) -> Result<Core, StartError> {
+        let directory = journal.parent().map(Path::to_owned).unwrap_or_default();
         let mut state = State::default();
         let journal = Journal::replay(journal, &mut |record| state.apply(&record).map_err(StartError::from))?;
+        crate::vault::settle(&directory, &state.life)?;
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|_| StartError::Random)?;
         let mut core = Core {
@@ -88,7 +104,9 @@ impl Core {
             wallets: BTreeMap::new(),
             own: BTreeMap::new(),
             windows: BTreeMap::new(),
+            slots: Vec::new(),
             nonce: Some(hex::encode(nonce)),
+            module: None,
             pending: Waiting::default(),
         };
         if let Some(charter) = core.state.charter.clone() {
@@ -100,18 +118,37 @@ impl Core {
 
     /// Takes the first charter. Done once, by the person who sets the signer up and has compared the digest.
     pub fn adopt_first(&mut self, charter: &Charter, approvals: &[Approval], now: Moment) -> Result<(), Refused> {
+        self.adopt_chain(std::slice::from_ref(charter), approvals, now)
+    }
+
+    /// Takes the newest charter of a chain that begins with the first one: how a signer comes in that is set up or restored later. One
+    /// that was restored takes none that leaves out the charter under which it was.
+    pub fn adopt_chain(&mut self, charters: &[Charter], approvals: &[Approval], now: Moment) -> Result<(), Refused> {
+        let newest = self.check_chain(charters, approvals)?.clone();
+        self.take_charter(&newest, now)
+    }
+
+    /// Whether [`Core::adopt_chain`] would take it; the newest charter.
+    pub fn check_chain<'a>(&self, charters: &'a [Charter], approvals: &[Approval]) -> Result<&'a Charter, Refused> {
         if self.state.charter.is_some() {
             return Err(Refused::new("charter-held", "a charter is held already; later ones follow it"));
         }
-        policy::verify_genesis(charter, approvals)
-            .map_err(|error| Refused::new("charter-quorum", error.to_string()))?;
-        self.take_charter(charter, now)
+        let newest = crate::ceremony::chain::verify(charters, approvals)?;
+        if let Some(base) = self.state.base
+            && !charters.iter().any(|charter| charter.digest() == base)
+        {
+            let reason = format!("the chain leaves out the charter {base}, under which this signer was restored");
+            return Err(Refused::new("charter-base", reason));
+        }
+        self.fitting(newest)?;
+        Ok(newest)
     }
 
     fn take_charter(&mut self, charter: &Charter, at: Moment) -> Result<(), Refused> {
         let (wallets, own) = self.fitting(charter)?;
-        let gone: Vec<WalletId> =
-            self.windows.keys().filter(|wallet| own.get(*wallet) != self.own.get(*wallet)).cloned().collect();
+        let other =
+            |wallet: &&WalletId| own.get(*wallet) != self.own.get(*wallet) || self.is_misplaced(wallet, charter);
+        let gone: Vec<WalletId> = self.windows.keys().filter(other).cloned().collect();
         let by = Actor { cause: format!("charter version {}", charter.version), ..Actor::default() };
         self.close_keys(&gone, &by, at)?;
         let text = String::from_utf8(charter.to_bytes()).unwrap_or_default();
@@ -179,6 +216,11 @@ impl Core {
         self.keys.network()
     }
 
+    /// What everyone may know of its accounts.
+    pub fn accounts(&self) -> &[chains::bitcoin::AccountKey] {
+        self.keys.accounts()
+    }
+
     /// Who administers its machine, by the charter.
     pub fn custodians(&self) -> &[types::OperatorId] {
         let own = self.state.charter.as_ref().and_then(|charter| charter.signer(&self.id));
@@ -188,6 +230,11 @@ impl Core {
     /// The state of a key, if this signer ever had it.
     pub fn key_state(&self, key: &crate::life::KeyName) -> Option<types::KeyState> {
         self.state.life.state(key)
+    }
+
+    /// Version of the charter that it holds; 0 when it holds none.
+    pub fn charter_version(&self) -> u64 {
+        self.state.charter.as_ref().map_or(0, |charter| charter.version)
     }
 
     /// Whether the charter says that this signer has no network.
@@ -254,7 +301,7 @@ impl Core {
         let asset = self.charter()?.wallet(wallet).map(|wallet| format!("{ASSET}{}", wallet.asset));
         let mut names =
             everyone.chain([format!("{WALLET}{wallet}")]).chain(asset).chain(instructions.filter_map(customer));
-        let found = names.find_map(|name| Some((self.state.latches.get(&name)?.clone(), name)));
+        let found = names.find_map(|name| Some((self.state.latches.get(&name)?.0.clone(), name)));
         match found {
             Some((reason, latch)) => Err(Refused::for_now(
                 "frozen",
@@ -266,10 +313,7 @@ impl Core {
 
     /// Reads every wallet of a charter and finds this signer's own keys in them: a connected signer has one in every hot wallet, one
     /// without a network in every cold wallet, and neither has any in the other's.
-    fn fitting(
-        &self,
-        charter: &Charter,
-    ) -> Result<(BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>), Refused> {
+    fn fitting(&self, charter: &Charter) -> Result<Wallets, Refused> {
         let wrong = |reason: String| Refused::new("charter-unfit", reason);
         let known = charter.signer(&self.id).filter(|_| charter.network == self.keys.network());
         let known = known.filter(|own| own.journal_key == self.keys.journal().verifying_key().to_bytes());
@@ -286,6 +330,9 @@ impl Core {
         for wallet in &charter.wallets {
             let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network)
                 .map_err(|error| wrong(format!("wallet {}: {error}", wallet.id)))?;
+            if let Some(reason) = self.shared_seed(&descriptor) {
+                return Err(Refused::new("seed-shared", format!("wallet {}: {reason}", wallet.id)));
+            }
             let cold = wallet.class == WalletClass::Cold;
             let alike = charter.signers.iter().filter(|signer| signer.offline == cold).count();
             if descriptor.keys().len() != alike {
@@ -310,6 +357,21 @@ impl Core {
             wallets.insert(wallet.id.clone(), descriptor);
         }
         Ok((wallets, own))
+    }
+
+    /// Whether a key that is not this signer's own comes from its seed: one theft would then take two signers' keys.
+    fn shared_seed(&self, descriptor: &WalletDescriptor) -> Option<String> {
+        let own = self.keys.accounts();
+        let ranged = own.iter().find(|key| matches!(key.public, chains::bitcoin::AccountPublic::Ranged(_)));
+        let fingerprint = ranged?.fingerprint;
+        let ours = |key: &chains::bitcoin::AccountKey| self.keys.account_of(key).is_some();
+        let alike = |key: &chains::bitcoin::AccountKey| {
+            key.fingerprint == fingerprint || own.iter().any(|account| account.public_key() == key.public_key())
+        };
+        let stray = descriptor.keys().iter().find(|key| !ours(key) && alike(key));
+        let twice = descriptor.keys().iter().filter(|key| ours(key)).nth(1);
+        let key = stray.or(twice)?;
+        Some(format!("the key {key} comes from this signer's own seed {fingerprint}, under another signer"))
     }
 
     fn exposure(&self, now: Moment) -> Result<ReplyBody, Refused> {

@@ -152,7 +152,10 @@ impl Core {
             "{} remembers record {} of this signer, which its journal does not have",
             statement.witness, statement.seq
         );
-        self.remember(self.stamp(now), Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.clone() })?;
+        // Once is enough: who asks again and again does not fill the disk.
+        if !self.state.latches.contains_key(JOURNAL_BEHIND) {
+            self.remember(self.stamp(now), Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.clone() })?;
+        }
         Err(Refused::new(JOURNAL_BEHIND, reason))
     }
 

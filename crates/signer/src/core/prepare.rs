@@ -14,6 +14,8 @@ use super::release::Pending;
 use crate::record::{Event, Intended};
 use crate::refusal::Refused;
 
+/// The most approvals of one instruction that are looked at.
+const APPROVALS_MAX: usize = 64;
 /// The most instructions in one transaction.
 const INSTRUCTIONS_MAX: usize = 100;
 
@@ -21,13 +23,19 @@ const INSTRUCTIONS_MAX: usize = 100;
 pub(super) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
     let instruction = Instruction::from_canonical(wire.canonical.as_bytes())
         .map_err(|error| Refused::new("instruction", error.to_string()))?;
+    if wire.evidence.approvals.len() > APPROVALS_MAX {
+        return Err(Refused::new(
+            "approval-count",
+            format!("an instruction comes with at most {APPROVALS_MAX} approvals"),
+        ));
+    }
     let customer_request = wire.evidence.customer_request.clone().map(CustomerRequest::from);
     let approvals = wire.evidence.approvals.iter().map(read_approval).collect::<Result<_, _>>()?;
     Ok((instruction, Evidence { customer_request, approvals }))
 }
 
 /// Reads an approval from the wire.
-pub(super) fn read_approval(wire: &signer_wire::Approval) -> Result<Approval, Refused> {
+pub(crate) fn read_approval(wire: &signer_wire::Approval) -> Result<Approval, Refused> {
     let operator = wire.operator.parse().map_err(|_| Refused::new("approval", "an approval names no operator"))?;
     Ok(Approval { operator, signature: wire.signature.clone() })
 }
@@ -64,7 +72,7 @@ impl Core {
         };
         let effects = inspect(&psbt, descriptor, &payments, &caps)
             .map_err(|refusal| Refused::new(refusal.code(), refusal.to_string()))?;
-        self.check_left(&wallet_id, effects.inputs.len())?;
+        self.check_left(&wallet_id, effects.inputs.len(), now)?;
         let first = effects.inputs.first().map(|input| input.outpoint);
         let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;
         let share = Amount::from_sats(effects.fee_sats.div_ceil(u64::try_from(instructions.len()).unwrap_or(1)));

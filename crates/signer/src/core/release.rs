@@ -1,6 +1,6 @@
 //! Checks 9 and 10: the signature itself, made only for an intent that peers remember.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::{Transaction, ecdsa};
@@ -8,7 +8,7 @@ use chains::bitcoin::{Effects, PartialSignature, WalletDescriptor, sign, sign_di
 use signer_wire::{ReplyBody, Signature, Statement};
 use types::{Digest, Instruction, Moment, WalletId};
 
-use super::{CUSTOMER, Core};
+use super::{ALL, CUSTOMER, Core};
 use crate::record::Event;
 use crate::refusal::Refused;
 
@@ -21,37 +21,55 @@ pub(crate) struct Pending {
     pub(crate) instructions: Vec<Instruction>,
 }
 
-/// Transactions that were prepared, until one of their instructions expires: later none can be released any more. One that was released
-/// stays as long, for a caller who never got the answer.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    by_ticket: BTreeMap<String, Pending>,
-    by_end: BTreeSet<(Moment, String)>,
+impl Pending {
+    /// When the first of its instructions expires: from then on it cannot be released.
+    fn end(&self) -> Option<Moment> {
+        self.instructions.iter().map(|instruction| instruction.expires).min()
+    }
 }
 
+/// The most transactions that are prepared and not released; the oldest gives way, and is prepared again when it is wanted.
+const PENDING_MAX: usize = 64;
+
+/// Transactions that were prepared and not released, by ticket, until one of their instructions expires.
+#[derive(Default)]
+pub(crate) struct Waiting(BTreeMap<String, Pending>);
+
 impl Waiting {
-    /// Takes one in, and forgets what has expired.
+    /// Takes one in, forgets what has expired, and if there are still too many, the oldest.
     pub(crate) fn insert(&mut self, ticket: String, pending: Pending, now: Moment) {
-        while let Some((_, ticket)) = self.by_end.first().filter(|(end, _)| *end <= now).cloned() {
-            self.by_end.pop_first();
-            self.by_ticket.remove(&ticket);
+        self.0.retain(|_, one| one.end().is_some_and(|end| now < end));
+        while self.0.len() >= PENDING_MAX {
+            let oldest = self.0.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
+            let Some(oldest) = oldest else { break };
+            self.0.remove(&oldest);
         }
-        let end = pending.instructions.iter().map(|instruction| instruction.expires).min();
-        self.by_end.extend(end.map(|end| (end, ticket.clone())));
-        self.by_ticket.insert(ticket, pending);
+        self.0.insert(ticket, pending);
     }
 
     fn get(&self, ticket: &str) -> Option<&Pending> {
-        self.by_ticket.get(ticket)
+        self.0.get(ticket)
+    }
+
+    fn remove(&mut self, ticket: &str) {
+        self.0.remove(ticket);
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Waiting::default();
+        self.0.clear();
     }
 }
 
 /// A journal that nothing was written to for so long gets a beat, so that honest idleness is no jump of the clock.
 const BEAT_SECONDS: i64 = 60;
+/// The refusal of a signature that would tell the key.
+const NONCE_REPEATED: &str = "nonce-repeated";
+
+fn repeated() -> Refused {
+    let reason = "the nonce of a signature was used before; this machine must not sign any more";
+    Refused::new(NONCE_REPEATED, reason)
+}
+
 /// Longest challenge of a canary, in bytes.
 const CHALLENGE_BYTES_MAX: usize = 128;
 
@@ -66,7 +84,7 @@ impl Core {
         let pending = self.pending.get(ticket);
         let pending = pending.ok_or_else(|| Refused::for_now("unknown-ticket", "prepare the transaction again"))?;
         self.check_latches(&pending.wallet, pending.instructions.iter())?;
-        if pending.instructions.iter().any(|instruction| now >= instruction.expires) {
+        if pending.end().is_none_or(|end| now >= end) {
             return Err(Refused::new("expired", "an instruction expired since it was prepared"));
         }
         let wallet = pending.wallet.clone();
@@ -81,11 +99,25 @@ impl Core {
         if !self.offline() {
             self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
         }
-        self.check_left(&wallet, pending.effects.inputs.len())?;
-        let parts = self.sign_pending(pending, descriptor)?;
-        let signatures = self.check_nonces(pending, &parts)?;
+        self.check_left(&wallet, pending.effects.inputs.len(), now)?;
+        let parts = match self.sign_pending(pending, descriptor) {
+            Ok(parts) => parts,
+            Err(refused) => return Err(self.after_failure(&wallet, refused, now)),
+        };
+        let signatures = match self.check_nonces(pending, &parts) {
+            Err(refused) if refused.code == NONCE_REPEATED => {
+                // Whatever makes this machine's nonces cannot be trusted any more.
+                let event = Event::Frozen { latch: ALL.to_owned(), reason: refused.reason.clone() };
+                self.remember(self.stamp(now), event)?;
+                return Err(refused);
+            }
+            other => other?,
+        };
         let intent = pending.seq;
         self.remember(now, Event::Released { intent, wallet: wallet.to_string(), signatures })?;
+        self.count_signatures(&wallet, parts.len());
+        // Asked again, it is prepared again: the same transaction, and no other.
+        self.pending.remove(ticket);
         self.tick(now)?;
         let wire = |part: PartialSignature| Signature {
             input: part.input,
@@ -96,10 +128,17 @@ impl Core {
     }
 
     fn sign_pending(&self, pending: &Pending, wallet: &WalletDescriptor) -> Result<Vec<PartialSignature>, Refused> {
+        if let Some(parts) = self.sign_in_device(pending) {
+            return parts;
+        }
         let account = self.own.get(&pending.wallet).and_then(|account| self.keys.account(*account));
         let account = account.ok_or_else(|| Refused::for_now("key-inactive", "the key was closed just now"))?;
-        sign(&pending.transaction, &pending.effects, wallet, &account, self.keys.secp())
-            .map_err(|error| Refused::new("signing", error.to_string()))
+        let parts = sign(&pending.transaction, &pending.effects, wallet, &account, self.keys.secp())
+            .map_err(|error| Refused::new("signing", error.to_string()));
+        drop(account);
+        // Keys derived on the way were on the stack.
+        walls::scrub_stack();
+        parts
     }
 
     /// Refuses to hand out a signature whose nonce point has signed something else before: both together would tell the key.
@@ -110,23 +149,27 @@ impl Core {
         for part in parts {
             let wrong = || Refused::new("signing", "a signature has no form");
             let signature = ecdsa::Signature::from_slice(&part.signature).map_err(|_| wrong())?;
-            let (nonce, _) = signature
-                .signature
-                .serialize_compact()
-                .split_first_chunk()
-                .map(|(r, s)| (*r, s.len()))
-                .ok_or_else(wrong)?;
             let input = u64::try_from(part.input).unwrap_or(u64::MAX).to_be_bytes();
             let message = Digest::of(&[&pending.effects.txid.to_byte_array(), &input, &part.public_key]);
-            let message: [u8; 16] = message.as_bytes().first_chunk().copied().ok_or_else(wrong)?;
-            let twice = here.insert(nonce, message).is_some_and(|before| before != message);
-            if twice || self.state.life.repeats(&nonce, &message) {
-                let reason = "the nonce of a signature was used before; this machine must not sign any more";
-                return Err(Refused::new("nonce-repeated", reason));
+            let one = self.check_nonce(&signature.signature.serialize_compact(), &message)?;
+            if here.insert(one.0.clone(), one.1.clone()).is_some_and(|before| before != one.1) {
+                return Err(repeated());
             }
-            kept.push((hex::encode(nonce), hex::encode(message)));
+            kept.push(one);
         }
         Ok(kept)
+    }
+
+    /// Refuses a nonce point that has signed something else before. A device draws its own nonces, and is not believed to draw them
+    /// well. Returns what the journal keeps: the beginnings of both.
+    pub(super) fn check_nonce(&self, signature: &[u8; 64], message: &Digest) -> Result<(String, String), Refused> {
+        let wrong = || Refused::new("signing", "a signature has no form");
+        let nonce: [u8; 16] = signature.first_chunk().copied().ok_or_else(wrong)?;
+        let message: [u8; 16] = message.as_bytes().first_chunk().copied().ok_or_else(wrong)?;
+        if self.state.life.repeats(&nonce, &message) {
+            return Err(repeated());
+        }
+        Ok((hex::encode(nonce), hex::encode(message)))
     }
 
     pub(super) fn canary(&mut self, challenge: &str, now: Moment) -> Result<ReplyBody, Refused> {
@@ -142,11 +185,8 @@ impl Core {
             self.remember(now, Event::Beat)?;
         }
         self.tick(now)?;
-        let Some(mut key) = self.keys.canary() else {
-            let reason = "no key of this signer is open; a key quorum lets them be opened";
-            return Err(Refused::for_now("key-inactive", reason));
-        };
         let text = format!("claviger-canary-v1\n{challenge}");
+        let Some(mut key) = self.keys.canary() else { return self.device_canary(&text, now) };
         let digest = sha256::Hash::hash(text.as_bytes()).to_byte_array();
         let public = key.public_key(self.keys.secp());
         let signature = sign_digest(&digest, &key, &public, self.keys.secp());

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use signer::control::{Answer, Question, ask};
+use signer::control::{Answer, Question, ask, ask_with};
+use signer::device::PIN_BYTES_MAX;
 use signer::vault::Vault;
 use signer_wire::{KeyLine, ReplyBody};
 use types::WalletId;
@@ -11,6 +12,7 @@ use types::WalletId;
 use super::Outcome;
 use super::opening::Opening;
 use super::people::Person;
+use super::token;
 
 /// `open`.
 #[derive(Args)]
@@ -20,13 +22,22 @@ pub struct Open {
     data: PathBuf,
     #[command(flatten)]
     opening: Opening,
+    /// Open the key inside the device, with its PIN, instead of the sealed keys.
+    #[arg(long)]
+    device: bool,
+    /// The token and key, where they are not those of last time: `LABEL:KEY`, or `LABEL#SERIAL:KEY`.
+    #[arg(long, requires = "device")]
+    token: Option<String>,
     #[command(flatten)]
     person: Person,
 }
 
 impl Open {
-    /// Hands the slot's key to the signer.
+    /// Hands the slot's key, or the PIN, to the signer.
     pub fn run(self) -> Outcome {
+        if self.device {
+            return self.open_device();
+        }
         let envelope = Vault::Accounts.read(&self.data)?;
         let (slot, kek) = self.opening.kek(&envelope)?;
         let question = Question::Open {
@@ -35,6 +46,32 @@ impl Open {
             terminal: self.person.terminal(),
         };
         if let Answer::Wallets(wallets) = ask(&self.data, &question, Some(&kek))? {
+            println!("open: {}", wallets.join(", "));
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    fn open_device(&self) -> Outcome {
+        let (label, serial, key) = match &self.token {
+            None => (None, None, None),
+            Some(text) => {
+                let (token, key) = text.rsplit_once(':').ok_or("a token and key are written LABEL[#SERIAL]:KEY")?;
+                let (label, serial) = match token.rsplit_once('#') {
+                    Some((label, serial)) => (label, Some(serial.to_owned())),
+                    None => (token, None),
+                };
+                (Some(label.to_owned()), serial, Some(key.to_owned()))
+            }
+        };
+        let pin = token::pin(self.opening.pin_file.as_deref(), label.as_deref().unwrap_or("of the signer's key"))?;
+        if pin.len() > PIN_BYTES_MAX {
+            return Err(format!("a PIN has at most {PIN_BYTES_MAX} bytes").into());
+        }
+        let (person, terminal) = (self.person.person.to_string(), self.person.terminal());
+        let question = Question::OpenDevice { label, serial, key, pin_bytes: pin.len(), person, terminal };
+        if let Answer::Wallets(wallets) = ask_with(&self.data, &question, &pin)? {
             println!("open: {}", wallets.join(", "));
         }
         Ok(())
@@ -93,10 +130,14 @@ impl Board {
             println!("{}", serde_json::to_string_pretty(&board)?);
             return Ok(());
         }
-        let ReplyBody::Board { keys, ceremonies } = *board else { return Err("no board".into()) };
+        let ReplyBody::Board { keys, ceremonies, slots, custodians } = *board else { return Err("no board".into()) };
         for key in &keys {
             println!("{}", line(key));
         }
+        for slot in &slots {
+            println!("{:<9} {:<20} {:<16} {}", slot.vault, slot.slot, slot.kind, slot.holders.join(", "));
+        }
+        println!("custodians: {}", custodians.join(", "));
         for held in &ceremonies {
             println!("{}  {:<14} {} ({}, {})", held.at, held.step, held.detail, held.person, held.terminal);
         }
@@ -114,6 +155,9 @@ fn line(key: &KeyLine) -> String {
         text.push_str(&format!("  open until {}, {} signatures left", key.until, key.signatures_left));
     } else if !key.until.is_empty() {
         text.push_str(&format!("  may be opened until {}, {} signatures left", key.until, key.signatures_left));
+    }
+    if !key.device.is_empty() {
+        text.push_str(&format!("  in a device {}", key.device));
     }
     if key.kind == "signature" {
         text.push_str(&format!("  {} s open in all", key.active_seconds));

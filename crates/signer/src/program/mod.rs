@@ -1,10 +1,21 @@
 //! The command line: what people do at a signer's machine.
 
+mod backup;
+mod derive_account;
+mod device;
+mod entropy;
 mod keys;
+mod medium;
 mod nonces;
 mod opening;
 mod people;
+mod rehearse;
+mod reseal;
+mod restore;
 mod setup;
+mod step;
+mod token;
+mod transcript;
 
 use std::error::Error;
 
@@ -33,21 +44,53 @@ enum Command {
     Open(keys::Open),
     /// Close keys now.
     Close(keys::Close),
+    /// Look at a device that holds keys, and clone a key to a second one.
+    Device(device::Device),
     /// Show every key that this signer ever had.
     Board(keys::Board),
     /// Test this machine before a ceremony: many signatures with a key that is thrown away, and an audit of their nonces.
     Nonces(nonces::Nonces),
+    /// Write the seed to shares, one for each holder. The signer does not run meanwhile; so for the ceremonies below.
+    Backup(backup::Backup),
+    /// Try shares of a backup, and learn nothing but whether they are good.
+    Rehearse(rehearse::Rehearse),
+    /// Seal seed and keys anew, for other holders; addresses stay.
+    Reseal(reseal::Reseal),
+    /// Make a new signer from the shares of one that is lost.
+    Restore(restore::Restore),
+    /// Derive the key of a further account.
+    DeriveAccount(derive_account::DeriveAccount),
+    /// Commit to a public contribution to everybody's seeds, and reveal it.
+    #[command(subcommand)]
+    Entropy(entropy::Entropy),
+    /// The transcript of a generation: put it together, sign it, verify it.
+    #[command(subcommand)]
+    Transcript(transcript::Transcript),
+    /// Write down how backup media move.
+    #[command(subcommand)]
+    Medium(medium::Medium),
 }
 
 /// Does what the command line says.
 pub fn run(arguments: Arguments) -> Outcome {
+    // Every command may come to have secrets in memory, if only for a moment.
+    walls::guard_memory()?;
     match arguments.command {
         Command::Init(init) => init.run(),
         Command::Adopt(adopt) => adopt.run(),
         Command::Run(run) => run.run(),
         Command::Open(open) => open.run(),
         Command::Close(close) => close.run(),
+        Command::Device(device) => device.run(),
         Command::Board(board) => board.run(),
         Command::Nonces(nonces) => nonces.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Rehearse(rehearse) => rehearse.run(),
+        Command::Reseal(reseal) => reseal.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::DeriveAccount(derive) => derive.run(),
+        Command::Entropy(entropy) => entropy.run(),
+        Command::Transcript(transcript) => transcript.run(),
+        Command::Medium(medium) => medium.run(),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealing::program::Age;
-use sealing::{Envelope, KEY_BYTES, Kek, NewSlot, Slot, SlotKind, SlotName};
+use sealing::{Context, Envelope, KEY_BYTES, Kek, NewSlot, Slot, SlotKind, SlotName};
 use shares::{RandomError, Share, combine, split_one_group};
 use signer::keys::write_secret;
 use signer::vault::random;
@@ -15,6 +15,7 @@ use types::OperatorId;
 use zeroize::Zeroizing;
 
 use super::Outcome;
+use super::token;
 
 /// The iteration exponent of shares (SLIP-39): they carry no passphrase, so there is nothing to slow down.
 const EXPONENT: u8 = 0;
@@ -34,6 +35,12 @@ pub struct Opening {
     /// A file with an identity for age; plugins for hardware work too.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// The library of the token that holds the slot's key (PKCS #11).
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// A file with the token's PIN; without it, it is asked for.
+    #[arg(long, value_name = "FILE")]
+    pub pin_file: Option<PathBuf>,
 }
 
 impl Opening {
@@ -45,16 +52,24 @@ impl Opening {
                 let passphrase = passphrase(self.passphrase_file.as_deref(), slot.name(), false)?;
                 envelope.passphrase_kek(slot.name(), &passphrase)?
             }
-            SlotKind::Shares { .. } => from_shares(&self.shares)?,
+            SlotKind::Shares { set, .. } => from_shares(&self.shares, set)?,
             SlotKind::Age { ciphertext, .. } => {
                 let identity = self.identity.as_deref().ok_or("name the identity for age: --identity FILE")?;
                 Age::default().decrypt(identity, ciphertext)?
             }
-            SlotKind::Token(token) => {
-                return Err(format!("the slot \"{}\" needs the token {}", slot.name(), token.label).into());
+            SlotKind::Token(key) => {
+                let (module, pin_file) = (self.module.as_deref(), self.pin_file.as_deref());
+                token::unseal(envelope.context(), slot.name(), key, module, pin_file)?
             }
         };
         Ok((slot.name().clone(), kek))
+    }
+
+    /// The same person's other means: another slot and passphrase, the same shares and identity.
+    pub fn for_seed(&self, slot: Option<SlotName>, passphrase_file: Option<PathBuf>) -> Opening {
+        let slot = slot.or_else(|| self.slot.clone());
+        let passphrase_file = passphrase_file.or_else(|| self.passphrase_file.clone());
+        Opening { slot, passphrase_file, ..self.clone() }
     }
 
     fn chosen<'a>(&self, envelope: &'a Envelope) -> Outcome<&'a Slot> {
@@ -78,7 +93,11 @@ fn passphrase(file: Option<&Path>, name: &SlotName, new: bool) -> Outcome<Zeroiz
         let text = Zeroizing::new(fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?);
         return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
     }
-    let ask = |what: &str| rpassword::prompt_password(format!("{what} for \"{name}\": ")).map(Zeroizing::new);
+    let ask = |what: &str| {
+        rpassword::prompt_password(format!("{what} for \"{name}\": "))
+            .map(Zeroizing::new)
+            .map_err(|error| format!("there is no terminal to ask for the passphrase of \"{name}\": {error}"))
+    };
     let first = ask(if new { "New passphrase" } else { "Passphrase" })?;
     if new && *ask("The same again")? != *first {
         return Err("the two passphrases differ; nothing was done".into());
@@ -86,15 +105,21 @@ fn passphrase(file: Option<&Path>, name: &SlotName, new: bool) -> Outcome<Zeroiz
     Ok(first)
 }
 
-/// Reads shares and puts the secret of 32 bytes together that they were made of.
-pub fn from_shares(files: &[PathBuf]) -> Outcome<Kek> {
-    let bytes = combine(&read_shares(files)?, b"")?;
+/// Reads shares and puts the secret of 32 bytes together that those of one set were made of. Shares of another set may be among
+/// them: they open another file.
+fn from_shares(files: &[PathBuf], set: &str) -> Outcome<Kek> {
+    let mut shares = read_shares(files)?;
+    shares.retain(|share| share.identifier().to_string() == set);
+    if shares.is_empty() {
+        return Err(format!("none of these shares is of the set {set}, which opens this").into());
+    }
+    let bytes = combine(&shares, b"")?;
     let bytes: &[u8; KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| "the shares are not those of a key")?;
     Ok(Kek::from_bytes(bytes))
 }
 
 /// Reads the words of shares, one in each file.
-pub fn read_shares(files: &[PathBuf]) -> Outcome<Vec<Share>> {
+fn read_shares(files: &[PathBuf]) -> Outcome<Vec<Share>> {
     if files.is_empty() {
         return Err("name the files with the words of the shares: --share FILE, once for each".into());
     }
@@ -112,19 +137,23 @@ pub fn shares_of(secret: &[u8], threshold: u8, people: usize) -> Outcome<Vec<Sha
     Ok(split_one_group(secret, b"", EXPONENT, true, threshold, count, &mut source)?)
 }
 
-/// Reads `--seal` arguments and makes what opens them: asks for passphrases, and writes shares to files.
-pub fn slots(texts: &[String]) -> Outcome<Vec<NewSlot>> {
-    texts.iter().map(|text| slot(text)).collect()
+/// Reads `--seal` arguments and makes what opens them: asks for passphrases and PINs, and writes shares to files. `context` says
+/// what for: a token unwraps a key for nothing else.
+pub fn slots(texts: &[String], context: &Context) -> Outcome<Vec<NewSlot>> {
+    texts.iter().map(|text| slot(text, context)).collect()
 }
 
-fn slot(text: &str) -> Outcome<NewSlot> {
+fn slot(text: &str, context: &Context) -> Outcome<NewSlot> {
     let wrong = || {
         format!(
-            "\"{text}\" is not written NAME=passphrase:HOLDER[:FILE], NAME=shares:M:HOLDER,…:DIRECTORY or NAME=age:HOLDER,…:RECIPIENT,…"
+            "\"{text}\" is not written NAME=passphrase:HOLDER[:FILE], NAME=shares:M:HOLDER,…:DIRECTORY, NAME=age:HOLDER,…:RECIPIENT,… or NAME=token:HOLDER,…:MODULE:LABEL:KEY[:PINFILE]"
         )
     };
     let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
     let name: SlotName = name.parse()?;
+    if let Some((people, place)) = rest.strip_prefix("token:").and_then(|rest| rest.split_once(':')) {
+        return token::seal(name, holders(people)?, &place.parse()?, context);
+    }
     let parts: Vec<&str> = rest.splitn(4, ':').collect();
     match parts.as_slice() {
         ["passphrase", holder, file @ ..] => {
@@ -155,6 +184,7 @@ fn slot(text: &str) -> Outcome<NewSlot> {
     }
 }
 
-fn holders(text: &str) -> Outcome<BTreeSet<OperatorId>> {
+/// Reads people's names.
+pub fn holders(text: &str) -> Outcome<BTreeSet<OperatorId>> {
     text.split(',').map(|name| name.parse().map_err(|error| format!("{name}: {error}").into())).collect()
 }

@@ -1,8 +1,10 @@
 //! Who is at the keyboard, and what they approve.
 
 use std::fs;
+use std::path::PathBuf;
 
 use clap::Args;
+use policy::Charter;
 use signer::life::Actor;
 use types::{Approval, OperatorId};
 
@@ -31,6 +33,15 @@ impl Person {
     pub fn actor(&self, cause: &str) -> Actor {
         Actor { person: self.person.to_string(), terminal: self.terminal(), cause: cause.to_owned() }
     }
+}
+
+/// Reads charters, in order.
+pub fn charters(files: &[PathBuf]) -> Outcome<Vec<Charter>> {
+    let read = |file: &PathBuf| {
+        let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok(Charter::from_bytes(&bytes).map_err(|error| format!("{}: {error}", file.display()))?)
+    };
+    files.iter().map(read).collect()
 }
 
 /// Reads `OPERATOR=FILE` arguments.

@@ -18,6 +18,7 @@ pub struct Cores {
     pub cores: Vec<Option<Core>>,
     pub directories: Vec<tempfile::TempDir>,
     pub now: Moment,
+    pub enrolments: Vec<enrol::Enrolment>,
 }
 
 fn open(directory: &Path) -> Core {
@@ -42,6 +43,13 @@ impl Cores {
 
     /// With another first charter.
     pub fn decided(decide: impl Fn(&mut policy::Charter)) -> Cores {
+        let mut fleet = Cores::closed(decide);
+        (0..3).for_each(|position| fleet.open(position).unwrap());
+        fleet
+    }
+
+    /// Signers whose keys may be opened, and are closed.
+    pub fn closed(decide: impl Fn(&mut policy::Charter)) -> Cores {
         let now = Moment::from_seconds(1_800_000_000);
         let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let enrolments: Vec<_> = directories
@@ -59,13 +67,12 @@ impl Cores {
             core.adopt_first(&house.charter, &house.genesis, now).unwrap();
             cores.push(Some(core));
         }
-        let mut fleet = Cores { house, cores, directories, now };
-        (0..3).for_each(|position| fleet.admit(position, &[0, 1, 2]).unwrap());
+        let mut fleet = Cores { house, cores, directories, now, enrolments };
+        (0..3).for_each(|position| fleet.relay(position, &[0, 1, 2]).unwrap());
         let activation = fleet.house.activation("hot", 900_000_000, 1_000_000, now);
         for position in 0..3 {
             let execute = RequestBody::Execute { instruction: activation.clone() };
             code(fleet.ask(position, execute)).unwrap();
-            fleet.open(position).unwrap();
         }
         fleet
     }
@@ -94,7 +101,7 @@ impl Cores {
     }
 
     /// Relays what the peers among `witnesses` remember; the refusal's code on failure.
-    pub fn admit(&mut self, position: usize, witnesses: &[usize]) -> Result<(), String> {
+    pub fn relay(&mut self, position: usize, witnesses: &[usize]) -> Result<(), String> {
         let ReplyBody::Hello { signer, nonce, .. } = self.ask(position, RequestBody::Hello) else { panic!("no hello") };
         let mut statements = Vec::new();
         for peer in witnesses.iter().filter(|peer| **peer != position) {
@@ -103,7 +110,12 @@ impl Cores {
                 statements.push(statement);
             }
         }
-        code(self.ask(position, RequestBody::Admit { statements }))?;
+        code(self.ask(position, RequestBody::Admit { statements })).map(|_| ())
+    }
+
+    /// Has a signer admitted, and its keys opened again.
+    pub fn admit(&mut self, position: usize, witnesses: &[usize]) -> Result<(), String> {
+        self.relay(position, witnesses)?;
         // What a restart closed is opened again while the quorum's window lasts.
         match self.open(position) {
             Err(code) if code != "not-authorised" => Err(code),

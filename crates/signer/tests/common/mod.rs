@@ -9,6 +9,7 @@
 )]
 
 pub mod cores;
+pub mod desk;
 pub mod processes;
 
 use std::path::{Path, PathBuf};
@@ -76,7 +77,10 @@ impl House {
             .collect();
         let customer = SigningKey::from_bytes(&[42; 32]);
         let descriptor = |enrolments: &[Enrolment]| {
-            let keys: Vec<_> = enrolments.iter().map(|enrolment| enrolment.accounts[0].clone()).collect();
+            // A signer with a device has its key in the wallet.
+            let key =
+                |one: &Enrolment| one.accounts[if one.device.is_some() { one.accounts.len() - 1 } else { 0 }].clone();
+            let keys: Vec<_> = enrolments.iter().map(key).collect();
             format!("wsh(sortedmulti(2,{}))", keys.join(","))
         };
         let wallet = |id: &str, class, enrolments| Wallet {
@@ -186,18 +190,33 @@ impl House {
         self.key_step(step, now)
     }
 
-    /// A step of a key's life with its quorum's approvals.
-    pub fn key_step(&self, step: KeyStep, now: Moment) -> WireInstruction {
+    /// A latch is opened, with its quorum's approvals.
+    pub fn unfreeze(&self, signer: &str, latch: &str, now: Moment) -> WireInstruction {
+        let body = Body::Unfreeze(types::Freeze {
+            requester: "oona".parse().unwrap(),
+            signer: signer.parse().unwrap(),
+            latch: latch.to_owned(),
+            reason: "it is over".to_owned(),
+        });
+        self.agreed(&format!("un-{}", now.seconds()), body, now)
+    }
+
+    fn agreed(&self, id: &str, body: Body, now: Moment) -> WireInstruction {
         let created = now.whole_seconds();
         let instruction = Instruction {
-            id: format!("ks-{}-{}", step.step, created.seconds()).parse().unwrap(),
+            id: id.parse().unwrap(),
             created,
             expires: created.plus_seconds(3600),
             charter: self.charter.version,
-            body: Body::KeyStep(step),
+            body,
         };
         let approvals = ["olga", "omar"].map(|name| self.approve(name, &instruction)).to_vec();
         wire(&instruction, Evidence { customer_request: None, approvals })
+    }
+
+    /// A step of a key's life with its quorum's approvals.
+    pub fn key_step(&self, step: KeyStep, now: Moment) -> WireInstruction {
+        self.agreed(&format!("ks-{}-{}", step.step, now.seconds()), Body::KeyStep(step), now)
     }
 
     /// A withdrawal that alice asked for with her own key, under an idempotency key.
@@ -310,6 +329,7 @@ pub fn birth(id: &str, now: Moment) -> Birth {
         id: id.parse().unwrap(),
         network: Network::Regtest,
         accounts: 2,
+        device: None,
         seed: Seed::from_bytes(&bytes, Network::Regtest).unwrap(),
         seed_slots: slots(),
         account_slots: slots(),
@@ -321,7 +341,8 @@ pub fn birth(id: &str, now: Moment) -> Birth {
 
 fn identity(enrolment: &Enrolment, offline: bool) -> SignerIdentity {
     let journal_key = *enrolment.journal_key.parse::<Digest>().unwrap().as_bytes();
-    SignerIdentity { offline, ..SignerIdentity::online(enrolment.signer.parse().unwrap(), journal_key) }
+    let custodians = vec![format!("custodian-of-{}", enrolment.signer).parse().unwrap()];
+    SignerIdentity { offline, custodians, ..SignerIdentity::online(enrolment.signer.parse().unwrap(), journal_key) }
 }
 
 pub fn wire(instruction: &Instruction, evidence: Evidence) -> WireInstruction {

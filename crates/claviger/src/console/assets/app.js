@@ -120,6 +120,19 @@ for (const button of document.querySelectorAll("[data-approve]")) {
     }));
 }
 
+// From the keyboard: the way to freeze opens at its first field, and Escape closes it.
+const act = document.querySelector("details.act");
+if (act) {
+  act.addEventListener("toggle", () => { if (act.open) act.querySelector("select").focus(); });
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !act.open) return;
+    act.open = false;
+    act.querySelector("summary").focus();
+  });
+  // On a small screen the pages' names are a row that scrolls: the one that is shown is in view.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+}
+
 // Pages that show what changes come again when something has changed, unless somebody is in the middle of something.
 if (body.dataset.live) {
   const source = new EventSource("/console/live");
@@ -135,6 +148,11 @@ if (body.dataset.live) {
   });
   const dot = document.getElementById("live");
   source.onopen = () => { dot.className = "live on"; dot.title = "live"; };
-  source.onerror = () => { dot.className = "live off"; dot.title = "the connection is broken; what you see may be old"; };
+  source.onerror = () => {
+    dot.className = "live off";
+    dot.title = "the connection is broken; what you see may be old";
+    // It is not tried again: the session has ended, or the server says something else than before.
+    if (source.readyState === EventSource.CLOSED) document.getElementById("stale").hidden = false;
+  };
   addEventListener("pagehide", () => source.close());
 }

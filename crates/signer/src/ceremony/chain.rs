@@ -1,0 +1,25 @@
+//! A chain of charters, from the first one on, each signed by a quorum of the one before.
+
+use policy::Charter;
+use types::Approval;
+
+use crate::refusal::Refused;
+
+/// Verifies a chain and gives its newest charter. Signatures of all versions may be given together: each counts where it belongs.
+///
+/// # Errors
+/// `charter-missing`; `charter-quorum` for the first; `charter-succession` for a later one, with its version.
+pub fn verify<'a>(charters: &'a [Charter], approvals: &[Approval]) -> Result<&'a Charter, Refused> {
+    let (first, rest) = charters
+        .split_first()
+        .ok_or_else(|| Refused::new("charter-missing", "name the charters from the first one on: --charter FILE"))?;
+    policy::verify_genesis(first, approvals).map_err(|error| Refused::new("charter-quorum", error.to_string()))?;
+    let mut newest = first;
+    for next in rest {
+        policy::verify_succession(newest, next, approvals).map_err(|error| {
+            Refused::new("charter-succession", format!("charter version {}: {error}", next.version))
+        })?;
+        newest = next;
+    }
+    Ok(newest)
+}
