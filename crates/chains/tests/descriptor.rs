@@ -9,6 +9,7 @@ use bitcoin::bip32::{ChildNumber, Xpub};
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use chains::bitcoin::{AccountKey, AccountPublic, Branch, DescriptorError, WalletDescriptor};
 use common::{vault, with_device};
+use miniscript::{Descriptor, DescriptorPublicKey};
 use types::Network;
 
 #[test]
@@ -29,6 +30,24 @@ fn addresses_agree_with_sorted_keys_and_differ_by_branch_and_index() {
     assert_ne!(receive.script_pubkey, change.script_pubkey);
     assert_ne!(receive.script_pubkey, next.script_pubkey);
     assert_eq!(vault.wallet.derive(Branch::Receive, 1 << 31), Err(DescriptorError::Index(1 << 31)));
+}
+
+#[test]
+fn addresses_are_those_that_miniscript_derives_from_the_whole_descriptor() {
+    let (plain, device) = (vault(1), with_device(1));
+    for (text, wallet) in [(&plain.text, &plain.wallet), (&device.text, &device.wallet)] {
+        let whole: Descriptor<DescriptorPublicKey> = text.parse().unwrap();
+        let singles = whole.into_single_descriptors().unwrap();
+        for (branch, single) in [Branch::Receive, Branch::Change].into_iter().zip(singles) {
+            for index in [0, 1, 2, 77, 1_000_000, (1 << 31) - 1] {
+                let theirs = single.at_derivation_index(index).unwrap();
+                let ours = wallet.derive(branch, index).unwrap();
+                assert_eq!(ours.script_pubkey, theirs.script_pubkey());
+                assert_eq!(ours.witness_script, theirs.explicit_script().unwrap());
+                assert_eq!(ours.address, theirs.address(bitcoin::Network::Regtest).unwrap().to_string());
+            }
+        }
+    }
 }
 
 #[test]

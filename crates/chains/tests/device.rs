@@ -13,6 +13,9 @@ use chains::bitcoin::{
 };
 use common::{CAPS, DeviceVault, honest_from, with_device};
 
+/// What a device answers, by how often it was asked, to a digest.
+type Answers<'a> = dyn Fn(usize, &[u8; 32]) -> Result<[u8; 64], &'static str> + 'a;
+
 /// What a device answers.
 fn answer(vault: &DeviceVault, key: &SecretKey, digest: &[u8; 32]) -> [u8; 64] {
     vault.secp.sign_ecdsa(&Message::from_digest(*digest), key).serialize_compact()
@@ -36,7 +39,9 @@ fn any_two_of_three_sign_and_the_scripts_accept_it() {
             for signer in pair {
                 let parts = match signer {
                     0 => outside(&vault, &psbt, &effects),
-                    _ => sign(&psbt.unsigned_tx, &effects, &vault.accounts[signer], &vault.secp).unwrap(),
+                    _ => {
+                        sign(&psbt.unsigned_tx, &effects, &vault.wallet, &vault.accounts[signer], &vault.secp).unwrap()
+                    }
                 };
                 combine(&mut psbt, &effects, &parts, &vault.secp).unwrap();
             }
@@ -55,7 +60,7 @@ fn a_signature_from_elsewhere_is_verified_before_it_is_returned() {
     let vault = with_device(1);
     let (psbt, payments) = honest_from(&vault.wallet);
     let effects = inspect(&psbt, &vault.wallet, &payments, &CAPS).unwrap();
-    let ask = |answers: &dyn Fn(usize, &[u8; 32]) -> Result<[u8; 64], &'static str>| {
+    let ask = |answers: &Answers<'_>| {
         let mut asked = 0;
         let sign = |digest: &[u8; 32]| {
             asked += 1;

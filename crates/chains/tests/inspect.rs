@@ -28,7 +28,7 @@ fn any_two_of_three_sign_and_the_scripts_accept_it() {
         assert_eq!(effects.fee_sats, 1_000);
         assert_eq!(effects.change.map(|change| (change.index, change.sats)), Some((5, 39_000)));
         for signer in pair {
-            let parts = sign(&psbt.unsigned_tx, &effects, &vault.accounts[signer], &vault.secp).unwrap();
+            let parts = sign(&psbt.unsigned_tx, &effects, &vault.wallet, &vault.accounts[signer], &vault.secp).unwrap();
             combine(&mut psbt, &effects, &parts, &vault.secp).unwrap();
         }
         let transaction = finalize(&psbt, &vault.wallet, &effects).unwrap();
@@ -43,11 +43,11 @@ fn one_signature_is_not_enough_and_a_lying_one_is_named() {
     let vault = vault(1);
     let (mut psbt, payments) = honest(&vault);
     let effects = inspect(&psbt, &vault.wallet, &payments, &CAPS).unwrap();
-    let parts = sign(&psbt.unsigned_tx, &effects, &vault.accounts[0], &vault.secp).unwrap();
+    let parts = sign(&psbt.unsigned_tx, &effects, &vault.wallet, &vault.accounts[0], &vault.secp).unwrap();
     combine(&mut psbt, &effects, &parts, &vault.secp).unwrap();
     assert_eq!(finalize(&psbt, &vault.wallet, &effects), Err(SignError::TooFew { input: 0, found: 1, needed: 2 }));
 
-    let mut lying = sign(&psbt.unsigned_tx, &effects, &vault.accounts[1], &vault.secp).unwrap();
+    let mut lying = sign(&psbt.unsigned_tx, &effects, &vault.wallet, &vault.accounts[1], &vault.secp).unwrap();
     let other = lying[0].signature.clone();
     lying[1].signature = other;
     assert_eq!(combine(&mut psbt, &effects, &lying, &vault.secp), Err(SignError::Invalid { input: 1 }));
@@ -57,7 +57,15 @@ fn one_signature_is_not_enough_and_a_lying_one_is_named() {
     foreign[0].signature.push(0x02);
     assert_eq!(combine(&mut psbt, &effects, &foreign, &vault.secp), Err(SignError::Invalid { input: 0 }));
     let stranger = common::vault(2);
-    assert_eq!(sign(&psbt.unsigned_tx, &effects, &stranger.accounts[0], &vault.secp), Err(SignError::ForeignKey));
+    let by = |account| sign(&psbt.unsigned_tx, &effects, &vault.wallet, account, &vault.secp);
+    assert_eq!(by(&stranger.accounts[0]), Err(SignError::ForeignKey));
+    // A key that went wrong in memory, though everything public about it is right.
+    let mut broken = vault.accounts[0];
+    broken.private_key = vault.accounts[1].private_key;
+    assert_eq!(by(&broken), Err(SignError::Invalid { input: 0 }));
+    // Effects of another wallet.
+    let other = sign(&psbt.unsigned_tx, &effects, &stranger.wallet, &stranger.accounts[0], &vault.secp);
+    assert_eq!(other, Err(SignError::ForeignKey));
 }
 
 #[test]
@@ -249,7 +257,7 @@ fn effects_belong_to_one_transaction() {
     let effects = inspect(&psbt, &vault.wallet, &payments, &CAPS).unwrap();
     let mut other = psbt.unsigned_tx.clone();
     other.output[0].value = Amount::from_sat(1);
-    assert_eq!(sign(&other, &effects, &vault.accounts[0], &vault.secp), Err(SignError::Differs));
+    assert_eq!(sign(&other, &effects, &vault.wallet, &vault.accounts[0], &vault.secp), Err(SignError::Differs));
 }
 
 proptest! {

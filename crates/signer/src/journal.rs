@@ -5,7 +5,7 @@
 //! or, if the whole file is exchanged for an older one, a signer that its peers do not admit.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -61,45 +61,64 @@ fn chain(before: &Digest, seq: u64, json: &[u8]) -> Digest {
 impl Journal {
     /// Opens or creates the journal and reads every record. A tail that a crash cut is removed: it was never acknowledged.
     pub fn open(path: &Path) -> Result<(Journal, Vec<Record>), JournalError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        file.try_lock().map_err(|_| JournalError::Held)?;
-        if let Some(directory) = path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
-        let mut bytes = Vec::new();
-        (&file).read_to_end(&mut bytes)?;
-        let (mut journal, records, cut) = Journal::of(&bytes)?;
-        if cut {
-            file.set_len(journal.length)?;
-            file.sync_all()?;
-        }
-        (&file).seek(SeekFrom::Start(journal.length))?;
-        journal.file = Some(file);
+        let mut records = Vec::new();
+        let journal = Journal::replay(path, &mut |record| {
+            records.push(record);
+            Ok::<_, JournalError>(())
+        })?;
         Ok((journal, records))
+    }
+
+    /// Does the same, and hands each record over as it is read, so that no more than one is in memory at a time.
+    pub fn replay<E: From<JournalError>>(
+        path: &Path,
+        each: &mut dyn FnMut(Record) -> Result<(), E>,
+    ) -> Result<Journal, E> {
+        let file = open_alone(path)?;
+        let (mut journal, tail) = Journal::follow(&file, each)?;
+        journal.file = Some(file);
+        journal.cut(tail).map_err(JournalError::Disk)?;
+        Ok(journal)
     }
 
     /// Reads a journal, perhaps one that is in use, and then only pretends to write: for finding out what would come of something.
-    pub fn trial(path: &Path) -> Result<(Journal, Vec<Record>), JournalError> {
-        let (journal, records, _) = Journal::of(&std::fs::read(path)?)?;
-        Ok((journal, records))
+    pub fn trial<E: From<JournalError>>(
+        path: &Path,
+        each: &mut dyn FnMut(Record) -> Result<(), E>,
+    ) -> Result<Journal, E> {
+        let file = File::open(path).map_err(JournalError::Disk)?;
+        Journal::follow(&file, each).map(|(journal, _)| journal)
     }
 
-    /// The chain and its records, and whether a tail was left over.
-    fn of(bytes: &[u8]) -> Result<(Journal, Vec<Record>, bool), JournalError> {
-        let mut journal =
-            Journal { file: None, length: 0, hashes: vec![Digest::from_bytes([0; HASH_BYTES])], broken: false };
-        let mut records = Vec::new();
-        let mut rest = bytes;
-        while let Some((json, hash, after)) = split(rest) {
-            let seq = journal.seq() + 1;
-            let record =
-                serde_json::from_slice(json).ok().filter(|_| chain(&journal.head(), seq, json).as_bytes() == hash);
-            records.push(record.ok_or(JournalError::Damaged { seq })?);
-            journal.hashes.push(chain(&journal.head(), seq, json));
-            journal.length += u64::try_from(rest.len() - after.len()).unwrap_or_default();
-            rest = after;
+    /// The chain, and how many bytes of a cut tail follow it.
+    fn follow<E: From<JournalError>>(
+        file: &File,
+        each: &mut dyn FnMut(Record) -> Result<(), E>,
+    ) -> Result<(Journal, u64), E> {
+        let mut left = file.metadata().map_err(JournalError::Disk)?.len();
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let (mut length, mut hashes) = (0, vec![Digest::from_bytes([0; HASH_BYTES])]);
+        let mut head = Digest::from_bytes([0; HASH_BYTES]);
+        while let Some((json, hash, bytes)) = next(&mut reader, left).map_err(JournalError::Disk)? {
+            let seq = u64::try_from(hashes.len()).unwrap_or(u64::MAX);
+            head = chain(&head, seq, &json);
+            let record = serde_json::from_slice(&json).ok().filter(|_| *head.as_bytes() == hash);
+            each(record.ok_or(JournalError::Damaged { seq })?)?;
+            hashes.push(head);
+            length += bytes;
+            left -= bytes;
         }
-        Ok((journal, records, !rest.is_empty()))
+        Ok((Journal { file: None, length, hashes, broken: false }, left))
+    }
+
+    /// Removes a tail of so many bytes and stands at the end of the last whole record.
+    fn cut(&mut self, tail: u64) -> io::Result<()> {
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        if tail > 0 {
+            file.set_len(self.length)?;
+            file.sync_all()?;
+        }
+        file.seek(SeekFrom::Start(self.length)).map(|_| ())
     }
 
     /// Number of the newest record; 0 when there is none.
@@ -153,13 +172,36 @@ impl Journal {
     }
 }
 
-/// Splits one whole record off: JSON, hash, and what follows.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (json, rest) = rest.split_at_checked(length)?;
-    let (hash, after) = rest.split_at_checked(HASH_BYTES)?;
-    Some((json, hash, after))
+/// Opens or creates the file, for this process alone.
+fn open_alone(path: &Path) -> Result<File, JournalError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.try_lock().map_err(|_| JournalError::Held)?;
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// A whole record: JSON, hash, and its bytes in the file.
+type Whole = (Vec<u8>, [u8; HASH_BYTES], u64);
+
+/// Reads the next whole record of the `left` bytes that the file still has; none when what is left is not a whole one.
+fn next(reader: &mut impl Read, left: u64) -> io::Result<Option<Whole>> {
+    let frame = (LENGTH_BYTES + HASH_BYTES) as u64;
+    let mut length = [0; LENGTH_BYTES];
+    if left < frame {
+        return Ok(None);
+    }
+    reader.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    let bytes = frame + u64::from(length);
+    if left < bytes {
+        return Ok(None);
+    }
+    let (mut json, mut hash) = (vec![0; usize::try_from(length).unwrap_or(usize::MAX)], [0; HASH_BYTES]);
+    reader.read_exact(&mut json)?;
+    reader.read_exact(&mut hash)?;
+    Ok(Some((json, hash, bytes)))
 }
 
 #[cfg(test)]

@@ -16,5 +16,6 @@ pub mod record;
 pub mod refusal;
 pub mod seed;
 pub mod server;
+pub mod spending;
 pub mod state;
 pub mod vault;

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::OutPoint;
 use chains::bitcoin::WalletDescriptor;
 use policy::{BookEntry, Charter, Spent};
-use types::{Amount, Digest, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
+use types::{Amount, CustomerId, Digest, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
 
 use crate::life::{Actor, Authorised, Ceremony, KeyName, Life};
 use crate::record::{Event, Intended, KeyMove, Nonsense, Record};
+use crate::spending::Spending;
 
 /// What an instruction's identifier stands for since it was first prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct State {
     /// Instructions that were prepared.
     pub pinned: BTreeMap<InstructionId, Pinned>,
     /// What counts towards limits.
-    pub spent: Vec<(InstructionId, Spent)>,
+    pub spending: Spending,
     /// Newest heads of peers.
     pub peers: BTreeMap<SignerId, (u64, Digest)>,
     /// Closed latches with their reasons, and since when.
@@ -40,8 +41,8 @@ pub struct State {
     pub change_index: BTreeMap<WalletId, u32>,
     /// When everything was first there for an instruction whose tier waits, by digest.
     pub complete: BTreeMap<Digest, Moment>,
-    /// Destinations that quorums let in.
-    pub book: Vec<BookEntry>,
+    /// Destinations that quorums let in, by customer.
+    pub book: BTreeMap<CustomerId, Vec<BookEntry>>,
     /// Instructions that were carried out here and move no coins.
     pub executed: BTreeSet<InstructionId>,
     /// The lives of keys.
@@ -133,8 +134,9 @@ impl State {
                 self.complete.entry(digest.parse().map_err(|_| Nonsense)?).or_insert(at);
             }
             Event::Entered { customer, address, instruction } => {
-                let customer = customer.parse().map_err(|_| Nonsense)?;
-                self.book.push(BookEntry { customer, address: address.clone(), since: at });
+                let customer: CustomerId = customer.parse().map_err(|_| Nonsense)?;
+                let entry = BookEntry { customer: customer.clone(), address: address.clone(), since: at };
+                self.book.entry(customer).or_default().push(entry);
                 self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
             }
             Event::Released { wallet, signatures, .. } => {
@@ -180,20 +182,8 @@ impl State {
         }
         let amount: Amount = intended.charge.parse().map_err(|_| Nonsense)?;
         if !amount.is_zero() {
-            self.spent.push((id, Spent { at, wallet, tier: intended.tier.clone(), amount }));
+            self.spending.add(id, Spent { at, wallet, tier: intended.tier.clone(), amount });
         }
         Ok(())
-    }
-
-    /// What was counted for an instruction so far.
-    pub fn charged(&self, id: &InstructionId) -> Amount {
-        let own = self.spent.iter().filter(|(spender, _)| spender == id).map(|(_, spent)| spent.amount);
-        // A sum that overflows can only make the next charge smaller, so it counts as nothing.
-        Amount::checked_sum(own).unwrap_or(Amount::ZERO)
-    }
-
-    /// What others than this instruction used.
-    pub fn spent_by_others(&self, id: &InstructionId) -> Vec<Spent> {
-        self.spent.iter().filter(|(spender, _)| spender != id).map(|(_, spent)| spent.clone()).collect()
     }
 }

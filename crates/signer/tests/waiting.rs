@@ -59,6 +59,53 @@ fn t04_after_the_approval_there_is_time_to_freeze() {
 }
 
 #[test]
+fn what_was_prepared_is_forgotten_once_it_has_expired() {
+    let mut fleet = Cores::start();
+    let (early, early_wire) = fleet.house.withdrawal("early", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&early], 1_000);
+    let (ticket, head) = fleet.prepare(0, std::slice::from_ref(&early_wire), &psbt).unwrap();
+    let statement = fleet.witness(1, &head).unwrap();
+    fleet.now = fleet.now.plus_seconds(3_600);
+    assert_eq!(fleet.release(0, &ticket, vec![statement.clone()]).unwrap_err(), "expired");
+    let (late, late_wire) = fleet.house.withdrawal("late", 50_000, fleet.now);
+    let other = fleet.house.psbt(&[fleet.house.coin(1, 100_000, 2)], &[&late], 1_000);
+    fleet.prepare(0, &[late_wire], &other).unwrap();
+    assert_eq!(fleet.release(0, &ticket, vec![statement]).unwrap_err(), "unknown-ticket");
+    assert_eq!(fleet.prepare(0, &[early_wire], &psbt).unwrap_err(), "expired");
+}
+
+#[test]
+fn what_was_prepared_is_released_once_and_prepared_again_for_whoever_asks_again() {
+    let mut fleet = Cores::start();
+    let (small, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&small], 1_000);
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let (ticket, head) = fleet.prepare(0, std::slice::from_ref(&honest), &psbt).unwrap();
+        let statement = fleet.witness(1, &head).unwrap();
+        answers.push(fleet.release(0, &ticket, vec![statement.clone()]).unwrap());
+        assert_eq!(fleet.release(0, &ticket, vec![statement]).unwrap_err(), "unknown-ticket");
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[test]
+fn of_too_many_that_were_prepared_the_oldest_gives_way() {
+    let mut fleet = Cores::start();
+    let (small, honest) = fleet.house.withdrawal("k", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&small], 1_000);
+    let mut prepared = Vec::new();
+    for _ in 0..65 {
+        let (ticket, head) = fleet.prepare(0, std::slice::from_ref(&honest), &psbt).unwrap();
+        prepared.push((ticket, fleet.witness(1, &head).unwrap()));
+    }
+    let mut release = |place: usize| fleet.release(0, &prepared[place].0, vec![prepared[place].1.clone()]);
+    assert_eq!(release(0).unwrap_err(), "unknown-ticket");
+    assert!(release(1).is_ok());
+    assert!(release(64).is_ok());
+}
+
+#[test]
 fn nothing_is_signed_outside_the_tiers_hours() {
     // The story begins on Friday, 2027-01-15, at 08:00 UTC.
     let mut fleet = Cores::decided(|charter| {

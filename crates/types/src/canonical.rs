@@ -143,7 +143,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(fields in proptest::collection::btree_map("[a-z_]{1,8}", "[^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]{0,20}", 0..6)) {
+        fn what_is_written_is_read_back(fields in proptest::collection::btree_map("[a-z_]{1,8}", "[^\\p{Cc}]{0,20}", 0..6)) {
+            prop_assume!(!fields.values().any(|value| value.chars().any(deceives)));
             let mut object = CanonicalObject::default();
             for (key, value) in &fields {
                 object.insert(key, value);

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpub};
+use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpriv, Xpub};
 use bitcoin::hashes::{Hash as _, hash160};
 use bitcoin::secp256k1::{PublicKey, Secp256k1, VerifyOnly};
 use bitcoin::{Address, ScriptBuf};
-use miniscript::descriptor::{Descriptor, DescriptorPublicKey, SinglePub, SinglePubKey, Wildcard, WshInner};
+use miniscript::descriptor::{Descriptor, DescriptorPublicKey, SinglePub, SinglePubKey, Wildcard, Wsh, WshInner};
 use types::Network;
 
 use super::address::human_part;
@@ -25,6 +25,19 @@ impl Branch {
         match self {
             Branch::Receive => 0,
             Branch::Change => 1,
+        }
+    }
+
+    /// The step to it from an account (BIP-32).
+    pub(crate) const fn step(self) -> ChildNumber {
+        ChildNumber::Normal { index: self.number() }
+    }
+
+    /// Its key among those of both branches.
+    const fn of(self, [receive, change]: &[Xpub; 2]) -> &Xpub {
+        match self {
+            Branch::Receive => receive,
+            Branch::Change => change,
         }
     }
 }
@@ -74,15 +87,13 @@ impl AccountKey {
         }
     }
 
-    /// The key that stands in the address at these steps below the account, with its path.
-    fn at(&self, steps: [ChildNumber; 2], secp: &Secp256k1<VerifyOnly>) -> Option<(PublicKey, KeySource)> {
-        match &self.public {
-            AccountPublic::Ranged(xpub) => {
-                let key = xpub.derive_pub(secp, &steps).ok()?.public_key;
-                Some((key, (self.fingerprint, self.path.extend(steps))))
-            }
-            AccountPublic::Device(key) => Some((*key, (self.fingerprint, self.path.clone()))),
-        }
+    /// The keys of both branches; none for a device's key, which has no child.
+    fn branches(&self, secp: &Secp256k1<VerifyOnly>) -> Result<Option<[Xpub; 2]>, DescriptorError> {
+        let AccountPublic::Ranged(xpub) = &self.public else { return Ok(None) };
+        let of = |branch: Branch| {
+            xpub.ckd_pub(secp, branch.step()).map_err(|error| DescriptorError::Form(error.to_string()))
+        };
+        Ok(Some([of(Branch::Receive)?, of(Branch::Change)?]))
     }
 }
 
@@ -109,8 +120,12 @@ pub struct WalletDescriptor {
     network: Network,
     threshold: usize,
     keys: Vec<AccountKey>,
-    branches: [Descriptor<DescriptorPublicKey>; 2],
+    /// Of each ranged key, the receiving and the change branch, derived once: each address then takes one step for each of them. None for
+    /// the key of a device, which is the same in each address.
+    branches: Vec<Option<[Xpub; 2]>>,
     secp: Secp256k1<VerifyOnly>,
+    /// The two branches' own descriptors, with their checksums.
+    singles: [String; 2],
 }
 
 /// Everything about one address of a wallet.
@@ -186,10 +201,12 @@ impl WalletDescriptor {
         if !keys.iter().any(|key| matches!(key.public, AccountPublic::Ranged(_))) {
             return Err(DescriptorError::NoRangedKey);
         }
+        let secp = Secp256k1::verification_only();
+        let branches = keys.iter().map(|key| key.branches(&secp)).collect::<Result<_, _>>()?;
         let singles = multipath.into_single_descriptors().map_err(|error| DescriptorError::Form(error.to_string()))?;
-        let branches =
-            singles.try_into().map_err(|_| DescriptorError::Shape("needs exactly the two branches <0;1>"))?;
-        Ok(WalletDescriptor { network, threshold, keys, branches, secp: Secp256k1::verification_only() })
+        let singles: Vec<String> = singles.iter().map(ToString::to_string).collect();
+        let singles = singles.try_into().map_err(|_| DescriptorError::Shape("needs exactly the two branches <0;1>"))?;
+        Ok(WalletDescriptor { network, threshold, keys, branches, singles, secp })
     }
 
     /// Signatures needed.
@@ -218,29 +235,46 @@ impl WalletDescriptor {
 
     /// One branch's own descriptor, with its checksum (BIP-380): public keys only.
     pub fn single(&self, branch: Branch) -> String {
-        let [receive, change] = &self.branches;
-        if branch == Branch::Receive { receive.to_string() } else { change.to_string() }
+        let [receive, change] = &self.singles;
+        if branch == Branch::Receive { receive.clone() } else { change.clone() }
     }
 
     /// Derives the address at `index` of `branch`.
     pub fn derive(&self, branch: Branch, index: u32) -> Result<Derived, DescriptorError> {
         let child = ChildNumber::from_normal_idx(index).map_err(|_| DescriptorError::Index(index))?;
-        let [receive, change] = &self.branches;
-        let single = if branch == Branch::Receive { receive } else { change };
-        let definite = single.at_derivation_index(index).map_err(|_| DescriptorError::Index(index))?;
-        let witness_script = definite.explicit_script().map_err(|error| DescriptorError::Form(error.to_string()))?;
-        let script_pubkey = definite.script_pubkey();
-        let address = Address::p2wsh(&witness_script, human_part(self.network)).to_string();
-        let steps = [ChildNumber::Normal { index: branch.number() }, child];
         let mut keys = BTreeMap::new();
-        for key in &self.keys {
-            let (public, source) = key.at(steps, &self.secp).ok_or(DescriptorError::Index(index))?;
+        let mut points = Vec::with_capacity(self.keys.len());
+        for (key, branches) in self.keys.iter().zip(&self.branches) {
+            let (public, path) = match branches {
+                Some(branches) => {
+                    let derived = branch.of(branches).ckd_pub(&self.secp, child);
+                    let derived = derived.map_err(|_| DescriptorError::Index(index))?;
+                    (derived.public_key, key.path.extend([branch.step(), child]))
+                }
+                None => (key.public_key(), key.path.clone()),
+            };
             // A device's key that is a child of another signer's account would let that signer sign twice.
-            if keys.insert(public, source).is_some() {
+            if keys.insert(public, (key.fingerprint, path)).is_some() {
                 return Err(DescriptorError::SameKey);
             }
+            points.push(bitcoin::PublicKey::new(public));
         }
+        let wsh = Wsh::new_sortedmulti(self.threshold, points);
+        let wsh = wsh.map_err(|error| DescriptorError::Form(error.to_string()))?;
+        let (script_pubkey, witness_script) = (wsh.script_pubkey(), wsh.inner_script());
+        let address = Address::p2wsh(&witness_script, human_part(self.network)).to_string();
         Ok(Derived { script_pubkey, witness_script, address, keys })
+    }
+
+    /// Whose ranged key `account` is in this wallet: its chain code tells, without computing anything. Whether the private key is the right
+    /// one shows by what it signs.
+    pub(crate) fn place(&self, account: &Xpriv) -> Option<AccountPlace<'_>> {
+        self.keys.iter().zip(&self.branches).find_map(|(key, branches)| match (&key.public, branches) {
+            (AccountPublic::Ranged(xpub), Some(branches)) if xpub.chain_code == account.chain_code => {
+                Some(AccountPlace { account: key, xpub, branches })
+            }
+            _ => None,
+        })
     }
 
     /// Reads branch and index from a key's path, if the key is a ranged one of this wallet's.
@@ -261,6 +295,30 @@ impl WalletDescriptor {
     pub(crate) fn ranged<'a>(&'a self, source: &'a KeySource) -> impl Iterator<Item = &'a AccountKey> {
         let ranged = |key: &&AccountKey| matches!(key.public, AccountPublic::Ranged(_));
         self.keys.iter().filter(ranged).filter(|key| key.fingerprint == source.0)
+    }
+}
+
+/// One signer's ranged account in a wallet, with its two branches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccountPlace<'a> {
+    account: &'a AccountKey,
+    pub(crate) xpub: &'a Xpub,
+    branches: &'a [Xpub; 2],
+}
+
+impl<'a> AccountPlace<'a> {
+    /// The public key of a branch.
+    pub(crate) const fn branch(&self, branch: Branch) -> &'a Xpub {
+        branch.of(self.branches)
+    }
+
+    /// Whether a key that an input's address has is said to be this account's.
+    pub(crate) fn leads_to(&self, source: &KeySource, branch: Branch, index: u32) -> bool {
+        let (fingerprint, path) = source;
+        let steps: &[ChildNumber] = path.as_ref();
+        let account: &[ChildNumber] = self.account.path.as_ref();
+        *fingerprint == self.account.fingerprint
+            && steps.strip_prefix(account) == Some(&[branch.step(), ChildNumber::Normal { index }])
     }
 }
 

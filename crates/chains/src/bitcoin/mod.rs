@@ -5,6 +5,7 @@ mod address;
 mod descriptor;
 mod generate;
 mod inspect;
+mod nonces;
 mod select;
 mod sign;
 
@@ -12,5 +13,6 @@ pub use address::{AddressError, address_of, parse_address};
 pub use descriptor::{AccountKey, AccountPublic, Branch, Derived, DescriptorError, WalletDescriptor};
 pub use generate::{Change, GenerateError, Input, SEQUENCE, generate};
 pub use inspect::{Caps, ChangeOutput, EffectInput, Effects, InspectRefusal, Payment, inspect};
+pub use nonces::{Form, NonceAudit, NonceFinding, NonceReport, Signed};
 pub use select::{Coin, INPUTS_MAX, SelectError, Selection, Target, fee, select};
-pub use sign::{OutsideError, PartialSignature, SignError, combine, finalize, sign, sign_outside};
+pub use sign::{Faulty, OutsideError, PartialSignature, SignError, combine, finalize, sign, sign_digest, sign_outside};

@@ -1,11 +1,11 @@
-use bitcoin::bip32::{ChildNumber, Xpriv};
+use bitcoin::bip32::{ChildNumber, KeySource, Xpriv, Xpub};
 use bitcoin::hashes::Hash as _;
 use bitcoin::psbt::Psbt;
-use bitcoin::secp256k1::{self, All, Message, PublicKey, Secp256k1};
+use bitcoin::secp256k1::{All, Message, PublicKey, Scalar, Secp256k1, SecretKey, ecdsa};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
-use bitcoin::{Amount, Transaction, Witness, ecdsa};
+use bitcoin::{Amount, Transaction, Witness};
 
-use super::descriptor::WalletDescriptor;
+use super::descriptor::{AccountPlace, Branch, WalletDescriptor};
 use super::inspect::{EffectInput, Effects};
 
 /// One signer's signature on one input.
@@ -46,37 +46,93 @@ pub enum SignError {
     Differs,
 }
 
-fn messages(transaction: &Transaction, inputs: &[EffectInput]) -> Result<Vec<Message>, SignError> {
+fn digests(transaction: &Transaction, inputs: &[EffectInput]) -> Result<Vec<[u8; 32]>, SignError> {
     let mut cache = SighashCache::new(transaction);
     let hash = |(position, input): (usize, &EffectInput)| {
         let script = &input.derived.witness_script;
         cache
             .p2wsh_signature_hash(position, script, Amount::from_sat(input.sats), EcdsaSighashType::All)
-            .map(|hash| Message::from_digest(hash.to_byte_array()))
+            .map(|hash| hash.to_byte_array())
             .map_err(|_| SignError::Differs)
     };
     inputs.iter().enumerate().map(hash).collect()
 }
 
+/// The signature that was just made does not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a signature that was just made does not verify: the machine is faulty, or the key is another one")]
+pub struct Faulty;
+
+/// Signs a digest of 32 bytes: deterministic nonce (RFC 6979), low S (BIP-62). Every signature that moves coins and is made by a key of ours
+/// in memory is made here, and none is returned that does not verify under `public`.
+pub fn sign_digest(
+    digest: &[u8; 32],
+    key: &SecretKey,
+    public: &PublicKey,
+    secp: &Secp256k1<All>,
+) -> Result<ecdsa::Signature, Faulty> {
+    let message = Message::from_digest(*digest);
+    let signature = secp.sign_ecdsa(&message, key);
+    secp.verify_ecdsa(&message, &signature, public).map(|()| signature).map_err(|_| Faulty)
+}
+
+/// The private keys of one branch, from its account's private key. Only public keys that the descriptor has are needed for it, so that
+/// no point of the curve is computed.
+struct BranchKey<'a> {
+    public: &'a Xpub,
+    private: SecretKey,
+}
+
+impl Drop for BranchKey<'_> {
+    fn drop(&mut self) {
+        self.private.non_secure_erase();
+    }
+}
+
+/// `parse256(I_L) + k` of BIP-32, for a step that is not hardened.
+fn child(public: &Xpub, private: &SecretKey, index: u32) -> Option<SecretKey> {
+    let (tweak, _) = public.ckd_pub_tweak(ChildNumber::Normal { index }).ok()?;
+    tweak.add_tweak(&Scalar::from(*private)).ok()
+}
+
+impl BranchKey<'_> {
+    fn derive<'a>(place: &'a AccountPlace<'_>, account: &Xpriv, branch: Branch) -> Option<BranchKey<'a>> {
+        let private = child(place.xpub, &account.private_key, branch.number())?;
+        Some(BranchKey { public: place.branch(branch), private })
+    }
+}
+
 /// Signs every input with the account key: SIGHASH_ALL (BIP-143), deterministic nonces (RFC 6979), low S.
 ///
-/// Takes the effects that [`super::inspect()`] returned for this very transaction, so that nothing is signed that was not
-/// inspected, and verifies each signature before it returns any.
+/// Takes the effects that [`super::inspect()`] returned for this very transaction and wallet, so that nothing is signed that was not
+/// inspected, and verifies each signature before it returns any: under the public key that the wallet's descriptor gives for that
+/// input, so that a key that went wrong on its way here is found as well.
 pub fn sign(
     transaction: &Transaction,
     effects: &Effects,
+    wallet: &WalletDescriptor,
     account: &Xpriv,
     secp: &Secp256k1<All>,
 ) -> Result<Vec<PartialSignature>, SignError> {
-    each(transaction, effects, secp, |input, message| {
-        let steps = [ChildNumber::Normal { index: input.branch.number() }, ChildNumber::Normal { index: input.index }];
-        let key = account.derive_priv(secp, &steps).map_err(|_| SignError::ForeignKey)?.private_key;
-        let public = key.public_key(secp);
+    let place = wallet.place(account).ok_or(SignError::ForeignKey)?;
+    let (mut receive, mut change) = (None, None);
+    each(transaction, effects, |position, input, digest| {
         // Before the signature: a foreign key signs nothing.
-        if !input.derived.keys.contains_key(&public) {
+        let own = |(_, source): &(&PublicKey, &KeySource)| place.leads_to(source, input.branch, input.index);
+        let mut own = input.derived.keys.iter().filter(own).peekable();
+        if own.peek().is_none() {
             return Err(SignError::ForeignKey);
         }
-        Ok((public, secp.sign_ecdsa(message, &key)))
+        let slot = if input.branch == Branch::Receive { &mut receive } else { &mut change };
+        if slot.is_none() {
+            *slot = BranchKey::derive(&place, account, input.branch);
+        }
+        let branch = slot.as_ref().ok_or(SignError::ForeignKey)?;
+        let mut key = child(branch.public, &branch.private, input.index).ok_or(SignError::ForeignKey)?;
+        // Two keys of a wallet may claim one origin; only ours verifies.
+        let made = own.find_map(|(public, _)| Some((*public, sign_digest(digest, &key, public, secp).ok()?)));
+        key.non_secure_erase();
+        made.ok_or(SignError::Invalid { input: position })
     })
 }
 
@@ -103,38 +159,37 @@ pub fn sign_outside<E>(
     secp: &Secp256k1<All>,
     mut sign: impl FnMut(&[u8; 32]) -> Result<[u8; 64], E>,
 ) -> Result<Vec<PartialSignature>, OutsideError<E>> {
-    let mut position = 0;
-    each(transaction, effects, secp, |input, message| {
+    each(transaction, effects, |position, input, digest| {
         if !input.derived.keys.contains_key(public) {
             return Err(SignError::ForeignKey.into());
         }
-        let signature = sign(message.as_ref()).map_err(OutsideError::Outside)?;
-        let signature = secp256k1::ecdsa::Signature::from_compact(&signature);
-        let signature = signature.map_err(|_| SignError::Invalid { input: position })?;
-        position += 1;
+        let invalid = |_| SignError::Invalid { input: position };
+        let signature = sign(digest).map_err(OutsideError::Outside)?;
+        let signature = ecdsa::Signature::from_compact(&signature).map_err(invalid)?;
+        // Low S only: libsecp256k1 verifies no other.
+        secp.verify_ecdsa(&Message::from_digest(*digest), &signature, public).map_err(invalid)?;
         Ok((*public, signature))
     })
 }
 
-/// Has every input signed, and returns nothing unless every signature verifies. Low S only: libsecp256k1 verifies no other.
+/// Has every input of the inspected transaction signed by `sign`, which is given position, input and digest and returns nothing that
+/// does not verify.
 fn each<E: From<SignError>>(
     transaction: &Transaction,
     effects: &Effects,
-    secp: &Secp256k1<All>,
-    mut sign: impl FnMut(&EffectInput, &Message) -> Result<(PublicKey, secp256k1::ecdsa::Signature), E>,
+    mut sign: impl FnMut(usize, &EffectInput, &[u8; 32]) -> Result<(PublicKey, ecdsa::Signature), E>,
 ) -> Result<Vec<PartialSignature>, E> {
     if transaction.compute_txid() != effects.txid {
         return Err(SignError::Differs.into());
     }
     let mut signatures = Vec::with_capacity(effects.inputs.len());
-    let messages = messages(transaction, &effects.inputs)?;
-    for (position, (message, input)) in messages.into_iter().zip(&effects.inputs).enumerate() {
-        let (public, signature) = sign(input, &message)?;
-        secp.verify_ecdsa(&message, &signature, &public).map_err(|_| SignError::Invalid { input: position })?;
+    let digests = digests(transaction, &effects.inputs)?;
+    for (position, (digest, input)) in digests.iter().zip(&effects.inputs).enumerate() {
+        let (public, signature) = sign(position, input, digest)?;
         signatures.push(PartialSignature {
             input: position,
             public_key: public.serialize().to_vec(),
-            signature: ecdsa::Signature { signature, sighash_type: EcdsaSighashType::All }.to_vec(),
+            signature: bitcoin::ecdsa::Signature { signature, sighash_type: EcdsaSighashType::All }.to_vec(),
         });
     }
     Ok(signatures)
@@ -150,17 +205,17 @@ pub fn combine(
     if psbt.unsigned_tx.compute_txid() != effects.txid {
         return Err(SignError::Differs);
     }
-    let messages = messages(&psbt.unsigned_tx, &effects.inputs)?;
+    let digests = digests(&psbt.unsigned_tx, &effects.inputs)?;
     let mut verified = Vec::with_capacity(signatures.len());
     for part in signatures {
         let invalid = SignError::Invalid { input: part.input };
-        let (Some(message), Some(input)) = (messages.get(part.input), effects.inputs.get(part.input)) else {
+        let (Some(digest), Some(input)) = (digests.get(part.input), effects.inputs.get(part.input)) else {
             return Err(invalid);
         };
         let public = PublicKey::from_slice(&part.public_key).map_err(|_| invalid.clone())?;
-        let signature = ecdsa::Signature::from_slice(&part.signature).map_err(|_| invalid.clone())?;
+        let signature = bitcoin::ecdsa::Signature::from_slice(&part.signature).map_err(|_| invalid.clone())?;
         let all = signature.sighash_type == EcdsaSighashType::All && input.derived.keys.contains_key(&public);
-        if !all || secp.verify_ecdsa(message, &signature.signature, &public).is_err() {
+        if !all || secp.verify_ecdsa(&Message::from_digest(*digest), &signature.signature, &public).is_err() {
             return Err(invalid);
         }
         verified.push((part.input, public, signature));

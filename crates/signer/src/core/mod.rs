@@ -22,12 +22,13 @@ use crate::keys::Keys;
 use crate::life::Actor;
 use crate::record::{Event, Record};
 use crate::refusal::Refused;
+use crate::spending::windows;
 use crate::state::State;
 pub(crate) use execute::check_quorum;
 pub use life::{key_move, path};
 pub use prepare::Examined;
 pub(crate) use prepare::{read as read_instruction, read_approval};
-use release::Pending;
+use release::Waiting;
 pub use trial::Trial;
 
 /// The latch that is closed until every peer has said what it remembers of this signer.
@@ -66,7 +67,7 @@ pub struct Core {
     nonce: Option<String>,
     /// The library that speaks to the device.
     module: Option<PathBuf>,
-    pending: BTreeMap<String, Pending>,
+    pending: Waiting,
 }
 
 /// Why a signer does not start.
@@ -93,17 +94,14 @@ impl Core {
     /// Opens the journal and rebuilds the memory. The signer then waits for its peers: see [`RequestBody::Admit`].
     pub fn open(id: SignerId, keys: Keys, journal: &Path) -> Result<Core, StartError> {
         let directory = journal.parent().map(Path::to_owned).unwrap_or_default();
-        let (journal, records) = Journal::open(journal)?;
-        let core = Core::begin(id, keys, journal, &records)?;
+        let mut state = State::default();
+        let journal = Journal::replay(journal, &mut |record| state.apply(&record).map_err(StartError::from))?;
+        let core = Core::begin(id, keys, journal, state)?;
         crate::vault::settle(&directory, &core.state.life)?;
         Ok(core)
     }
 
-    fn begin(id: SignerId, keys: Keys, journal: Journal, records: &[Record]) -> Result<Core, StartError> {
-        let mut state = State::default();
-        for record in records {
-            state.apply(record)?;
-        }
+    fn begin(id: SignerId, keys: Keys, journal: Journal, state: State) -> Result<Core, StartError> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|_| StartError::Random)?;
         let mut core = Core {
@@ -117,7 +115,7 @@ impl Core {
             slots: Vec::new(),
             nonce: Some(hex::encode(nonce)),
             module: None,
-            pending: BTreeMap::new(),
+            pending: Waiting::default(),
         };
         if let Some(charter) = core.state.charter.clone() {
             (core.wallets, core.own) = core.fitting(&charter).map_err(StartError::Charter)?;
@@ -387,28 +385,16 @@ impl Core {
 
     fn exposure(&self, now: Moment) -> Result<ReplyBody, Refused> {
         let charter = self.charter()?;
-        let tiers = charter
-            .tiers
-            .iter()
-            .flat_map(|tier| tier.windows.iter().map(|window| (&tier.wallet, tier.name.as_str(), *window)));
-        let totals = charter.totals.iter().map(|total| (&total.wallet, "", total.window));
         let mut limits = Vec::new();
-        for (wallet, tier, window) in tiers.chain(totals) {
-            let seconds = i64::try_from(window.seconds).unwrap_or(i64::MAX);
-            let counts = |spent: &policy::Spent| {
-                spent.wallet == *wallet
-                    && (tier.is_empty() || spent.tier == tier)
-                    && spent.at.plus_seconds(seconds) > now
-            };
-            let used = self.state.spent.iter().map(|(_, spent)| spent).filter(|spent| counts(spent));
-            let used = types::Amount::checked_sum(used.map(|spent| spent.amount)).unwrap_or(types::Amount::MAX);
+        for (wallet, tier, window) in windows(charter) {
+            let used = self.state.spending.used(wallet, tier, window, now);
             let threshold = self.wallets.get(wallet).map_or(1, WalletDescriptor::threshold);
             let all = self.wallets.get(wallet).map_or(usize::MAX, |wallet| wallet.keys().len());
             let all = u32::try_from(all).unwrap_or(u32::MAX);
             let exposure = policy::exposure_max(window.amount_max, all, u32::try_from(threshold).unwrap_or(1));
             limits.push(Limit {
                 wallet: wallet.to_string(),
-                tier: tier.to_owned(),
+                tier: tier.unwrap_or_default().to_owned(),
                 seconds: window.seconds,
                 amount_max: window.amount_max.to_string(),
                 used: used.to_string(),

@@ -16,8 +16,6 @@ use crate::refusal::Refused;
 
 /// The most approvals of one instruction that are looked at.
 const APPROVALS_MAX: usize = 64;
-/// The most transactions that are prepared and not released; the oldest gives way, and is prepared again when it is wanted.
-const PENDING_MAX: usize = 64;
 /// The most instructions in one transaction.
 const INSTRUCTIONS_MAX: usize = 100;
 
@@ -90,14 +88,8 @@ impl Core {
         let head = self.head();
         let ticket = head.hash.clone();
         let Examined { wallet, transaction, effects, instructions, .. } = examined;
-        while self.pending.len() >= PENDING_MAX {
-            let oldest = self.pending.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
-            match oldest.and_then(|ticket| self.pending.remove(&ticket)) {
-                Some(_) => {}
-                None => break,
-            }
-        }
-        self.pending.insert(ticket.clone(), Pending { seq, wallet, transaction, effects, instructions });
+        let pending = Pending { seq, wallet, transaction, effects, instructions };
+        self.pending.insert(ticket.clone(), pending, now);
         Ok(ReplyBody::Prepared { ticket, head })
     }
 
@@ -139,7 +131,7 @@ impl Core {
             };
             let amount = instruction.amount().unwrap_or(Amount::MAX);
             let full = amount.checked_add(share).map_err(|error| Refused::new("amount", error.to_string()))?;
-            let charge = full.checked_sub(self.state.charged(&instruction.id)).unwrap_or(Amount::ZERO);
+            let charge = full.checked_sub(self.state.spending.charged(&instruction.id)).unwrap_or(Amount::ZERO);
             before.push((
                 instruction.id.clone(),
                 Spent { at: now, wallet: wallet_id.clone(), tier: tier.clone(), amount: full },
@@ -245,7 +237,12 @@ impl Core {
         let counted = count_approvals(charter, instruction, &evidence.approvals, now);
         let request = evidence.customer_request.as_ref();
         let asked = request.map(|request| verify_customer_request(charter, instruction, request));
-        let mut spent = self.state.spent_by_others(&instruction.id);
+        let wallet = instruction.wallet().ok_or_else(|| Refused::new("kind", "it moves no coins"))?;
+        let mut spent = self.state.spending.by_others(&instruction.id, wallet, charter, now);
+        let book = match &instruction.body {
+            Body::CustomerWithdrawal(payment) => self.state.book.get(&payment.customer),
+            _ => None,
+        };
         // Others of the same batch count with what they will have used; what they used before counts already.
         let mut additional: BTreeMap<&InstructionId, &Spent> = before.iter().map(|(id, spent)| (id, spent)).collect();
         additional.retain(|id, _| !self.state.pinned.contains_key(*id));
@@ -256,7 +253,7 @@ impl Core {
             counted: &counted,
             customer_signed: matches!(asked, Some(Ok(()))),
             spent: &spent,
-            book: &self.state.book,
+            book: book.map_or(&[], Vec::as_slice),
             complete: self.state.complete.get(&instruction.digest()).copied(),
             fee_share,
             now,

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use bitcoin::hashes::{Hash as _, sha256};
-use bitcoin::secp256k1::Message;
 use bitcoin::{Transaction, ecdsa};
-use chains::bitcoin::{Effects, PartialSignature, sign};
+use chains::bitcoin::{Effects, PartialSignature, WalletDescriptor, sign, sign_digest};
 use signer_wire::{ReplyBody, Signature, Statement};
 use types::{Digest, Instruction, Moment, WalletId};
 
@@ -20,6 +19,45 @@ pub(crate) struct Pending {
     pub(crate) transaction: Transaction,
     pub(crate) effects: Effects,
     pub(crate) instructions: Vec<Instruction>,
+}
+
+impl Pending {
+    /// When the first of its instructions expires: from then on it cannot be released.
+    fn end(&self) -> Option<Moment> {
+        self.instructions.iter().map(|instruction| instruction.expires).min()
+    }
+}
+
+/// The most transactions that are prepared and not released; the oldest gives way, and is prepared again when it is wanted.
+const PENDING_MAX: usize = 64;
+
+/// Transactions that were prepared and not released, by ticket, until one of their instructions expires.
+#[derive(Default)]
+pub(crate) struct Waiting(BTreeMap<String, Pending>);
+
+impl Waiting {
+    /// Takes one in, forgets what has expired, and if there are still too many, the oldest.
+    pub(crate) fn insert(&mut self, ticket: String, pending: Pending, now: Moment) {
+        self.0.retain(|_, one| one.end().is_some_and(|end| now < end));
+        while self.0.len() >= PENDING_MAX {
+            let oldest = self.0.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
+            let Some(oldest) = oldest else { break };
+            self.0.remove(&oldest);
+        }
+        self.0.insert(ticket, pending);
+    }
+
+    fn get(&self, ticket: &str) -> Option<&Pending> {
+        self.0.get(ticket)
+    }
+
+    fn remove(&mut self, ticket: &str) {
+        self.0.remove(ticket);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// A journal that nothing was written to for so long gets a beat, so that honest idleness is no jump of the clock.
@@ -46,7 +84,7 @@ impl Core {
         let pending = self.pending.get(ticket);
         let pending = pending.ok_or_else(|| Refused::for_now("unknown-ticket", "prepare the transaction again"))?;
         self.check_latches(&pending.wallet, pending.instructions.iter())?;
-        if pending.instructions.iter().any(|instruction| now >= instruction.expires) {
+        if pending.end().is_none_or(|end| now >= end) {
             return Err(Refused::new("expired", "an instruction expired since it was prepared"));
         }
         let wallet = pending.wallet.clone();
@@ -62,7 +100,7 @@ impl Core {
             self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
         }
         self.check_left(&wallet, pending.effects.inputs.len(), false, now)?;
-        let parts = match self.sign_pending(pending) {
+        let parts = match self.sign_pending(pending, descriptor) {
             Ok(parts) => parts,
             Err(refused) => return Err(self.after_failure(&wallet, refused, now)),
         };
@@ -89,13 +127,13 @@ impl Core {
         Ok(ReplyBody::Signatures(parts.into_iter().map(wire).collect()))
     }
 
-    fn sign_pending(&self, pending: &Pending) -> Result<Vec<PartialSignature>, Refused> {
+    fn sign_pending(&self, pending: &Pending, wallet: &WalletDescriptor) -> Result<Vec<PartialSignature>, Refused> {
         if let Some(parts) = self.sign_in_device(pending) {
             return parts;
         }
         let account = self.own.get(&pending.wallet).and_then(|account| self.keys.account(*account));
         let account = account.ok_or_else(|| Refused::for_now("key-inactive", "the key was closed just now"))?;
-        let parts = sign(&pending.transaction, &pending.effects, &account, self.keys.secp())
+        let parts = sign(&pending.transaction, &pending.effects, wallet, &account, self.keys.secp())
             .map_err(|error| Refused::new("signing", error.to_string()));
         drop(account);
         // Keys derived on the way were on the stack.
@@ -149,14 +187,11 @@ impl Core {
         self.tick(now)?;
         let text = format!("claviger-canary-v1\n{challenge}");
         let Some(mut key) = self.keys.canary() else { return self.device_canary(&text, now) };
-        let message = Message::from_digest(sha256::Hash::hash(text.as_bytes()).to_byte_array());
+        let digest = sha256::Hash::hash(text.as_bytes()).to_byte_array();
         let public = key.public_key(self.keys.secp());
-        let signature = self.keys.secp().sign_ecdsa(&message, &key);
+        let signature = sign_digest(&digest, &key, &public, self.keys.secp());
         key.non_secure_erase();
-        self.keys
-            .secp()
-            .verify_ecdsa(&message, &signature, &public)
-            .map_err(|error| Refused::new("signing", error.to_string()))?;
+        let signature = signature.map_err(|error| Refused::new("signing", error.to_string()))?;
         Ok(ReplyBody::Canary {
             public_key: hex::encode(public.serialize()),
             signature: hex::encode(signature.serialize_der()),

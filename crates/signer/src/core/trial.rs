@@ -12,6 +12,7 @@ use super::{Core, Examined, StartError};
 use crate::journal::Journal;
 use crate::keys::Keys;
 use crate::refusal::Refused;
+use crate::state::State;
 
 /// A signer's memory to try things on. The core within never leaves, so that what it pretends to have written down is believed by nobody.
 pub struct Trial(Core);
@@ -19,8 +20,9 @@ pub struct Trial(Core);
 impl Trial {
     /// Reads the journal of a signer, which may be running.
     pub fn open(id: SignerId, keys: Keys, journal: &Path) -> Result<Trial, StartError> {
-        let (journal, records) = Journal::trial(journal)?;
-        Core::begin(id, keys, journal, &records).map(Trial)
+        let mut state = State::default();
+        let journal = Journal::trial(journal, &mut |record| state.apply(&record).map_err(StartError::from))?;
+        Core::begin(id, keys, journal, state).map(Trial)
     }
 
     /// The charter that would be in force.

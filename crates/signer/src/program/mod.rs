@@ -7,6 +7,7 @@ mod device;
 mod entropy;
 mod keys;
 mod medium;
+mod nonces;
 mod offline;
 mod opening;
 mod people;
@@ -52,6 +53,8 @@ enum Command {
     /// At a signer without a network: read bundles, sign them, and hand answers out.
     #[command(subcommand)]
     Offline(offline::Offline),
+    /// Test this machine before a ceremony: many signatures with a key that is thrown away, and an audit of their nonces.
+    Nonces(nonces::Nonces),
     /// Write the seed to shares, one for each holder. The signer does not run meanwhile; so for the ceremonies below.
     Backup(backup::Backup),
     /// Try shares of a backup, and learn nothing but whether they are good.
@@ -86,6 +89,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Device(device) => device.run(),
         Command::Board(board) => board.run(),
         Command::Offline(offline) => offline.run(),
+        Command::Nonces(nonces) => nonces.run(),
         Command::Backup(backup) => backup.run(),
         Command::Rehearse(rehearse) => rehearse.run(),
         Command::Reseal(reseal) => reseal.run(),
