@@ -169,7 +169,7 @@ fn t04_one_person_with_two_keys_approves_once_and_a_tier_may_ask_for_the_better_
     let order = Order::new(&town, "direct", &destination, 60_000_000, by_olga);
     for pair in PAIRS {
         let words = order.ask(&mut signers(&town, &pair)).unwrap_err();
-        assert!(words.contains("counted are 1 of 1") && words.contains("this person was counted already"), "{words}");
+        assert!(words.contains("counted are 1 of 1"), "{words}");
     }
 
     // The better key takes the place of the other; then one person counts once, by name, and nothing else is taken.

@@ -440,7 +440,8 @@ impl Custody {
             let _ = self.store.commit(Move::new(now).audit(&actor, "proposal.tried", &row.id, &*detail)).await;
             return Err(Problem::unavailable("signers", format!("{detail}; carry it out again when they answer")));
         }
-        row.outcome = elsewhere.unwrap_or_else(|| format!("done at {}", done.join(", ")));
+        row.outcome =
+            elsewhere.unwrap_or_else(|| format!("done at {}{}", done.join(", "), self.further(&instruction.body)));
         let mut step = Move::new(now).run(row.update()).audit(&actor, "proposal.done", &row.id, &*row.outcome);
         if let Body::AddressEntry { customer, address, .. } = &instruction.body {
             step = step.run(Statement::enter_address(customer.as_str(), address, now));
@@ -472,6 +473,19 @@ impl Custody {
             return bundle();
         }
         (!step.step.remote()).then(|| format!("agreed; to be done at the machine of signer {}", step.signer))
+    }
+
+    /// What a decision about every signer still needs where the charter has signers without a network.
+    fn further(&self, body: &Body) -> &'static str {
+        let every = match body {
+            Body::KeyStep(step) => step.wallet.is_none() && step.signer.as_str() == types::EVERY_SIGNER,
+            _ => false,
+        };
+        if every && self.charter.signers.iter().any(|signer| signer.offline) {
+            "; at signers without a network with the next bundle"
+        } else {
+            ""
+        }
     }
 
     /// Asks every signer that it concerns; those that have done it before count as done.
