@@ -161,6 +161,18 @@ impl Answer {
     }
 }
 
+/// What connected signers say over, when they are asked what they remember of a signer without a network: the digests of all that the
+/// transaction pays, and the transaction's identifier, so that what they said can be used for this transaction alone, and was said after the
+/// youngest of its instructions was made. `SHA-256("claviger-recall-v1\n" || txid || digests)`, hexadecimal.
+pub fn recall_nonce<'a>(txid: &str, digests: impl Iterator<Item = &'a Digest>) -> String {
+    let mut text = txid.to_owned();
+    for digest in digests {
+        text.push('\n');
+        text.push_str(&digest.to_string());
+    }
+    Digest::of(&[b"claviger-recall-v1\n", text.as_bytes()]).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

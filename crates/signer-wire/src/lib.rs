@@ -6,6 +6,7 @@ mod bundle;
 mod frame;
 mod message;
 
+pub use bundle::recall_nonce;
 pub use bundle::{Answer, Bundle, CARRIED_BYTES_MAX, CARRIED_ITEMS_MAX, CARRIED_VERSION, CarriedError, NextCharter};
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, read_frame, write_frame};
 pub use message::{

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use chains::bitcoin::Branch;
-use common::cold::{Cold, core, visit};
+use common::cold::{Cold, Refill, core, visit};
 use common::cores::code;
 use common::{House, hex_of, wire};
 use signer::enrol::files;
@@ -285,14 +285,18 @@ fn without_most_connected_signers_nothing_is_signed() {
     let mut cold = Cold::start();
     let refill = cold.fleet.house.refill("refill-1", 2_000_000, 1, cold.fleet.now);
     let mut bundle = cold.bundle("c1", &refill);
-    bundle.statements = cold.statements("c1", &refill.instruction, &[1]);
+    bundle.statements = cold.statements("c1", &refill, &[1]);
     assert_eq!(cold.visit("c1", &bundle).unwrap_err(), "peer-missing");
     let one = bundle.statements[0].clone();
     bundle.statements = vec![one.clone(), one.clone()];
     assert_eq!(cold.visit("c1", &bundle).unwrap_err(), "peer-missing", "one signer counts once");
-    bundle.statements = cold.statements("c2", &refill.instruction, &[0, 1]);
+    bundle.statements = cold.statements("c2", &refill, &[0, 1]);
     assert_eq!(cold.visit("c1", &bundle).unwrap_err(), "peer-missing", "about another signer");
-    bundle.statements = cold.statements("c1", &refill.instruction, &[0, 2]);
+    let (instruction, wire) = (refill.instruction.clone(), refill.wire.clone());
+    let elsewhere = Refill { instruction, wire, psbt: cold.fleet.house.cold_psbt(7, 9) };
+    bundle.statements = cold.statements("c1", &elsewhere, &[0, 1]);
+    assert_eq!(cold.visit("c1", &bundle).unwrap_err(), "peer-missing", "about another transaction of the same payment");
+    bundle.statements = cold.statements("c1", &refill, &[0, 2]);
     assert!(cold.visit("c1", &bundle).is_ok());
 }
 
@@ -315,7 +319,7 @@ fn windows_end_and_a_clock_is_believed_only_within_what_people_signed() {
     cold.fleet.now = begin.plus_seconds(2_000);
     let short = cold.fleet.house.activation("cold", 10, 10, cold.fleet.now);
     let next = cold.fleet.house.refill("refill-2", 1_000_000, 2, cold.fleet.now);
-    let statements = cold.statements("c2", &next.instruction, &[0, 1, 2]);
+    let statements = cold.statements("c2", &next, &[0, 1, 2]);
     let mut bundle = cold.fleet.house.bundle("c2", &short, &next, statements);
     let psbt = std::mem::replace(&mut bundle.psbt, hex_of(&cold.fleet.house.cold_psbt(7, 9)));
     assert!(cold.visit("c2", &bundle).is_err());
@@ -335,7 +339,7 @@ fn a_key_is_open_for_one_bundle_and_its_signatures_are_counted() {
     let mut cold = Cold::start();
     let refill = cold.fleet.house.refill("refill-1", 2_000_000, 1, cold.fleet.now);
     let activation = cold.fleet.house.activation("cold", 3_600, 1, cold.fleet.now);
-    let statements = cold.statements("c1", &refill.instruction, &[0, 1]);
+    let statements = cold.statements("c1", &refill, &[0, 1]);
     let bundle = cold.fleet.house.bundle("c1", &activation, &refill, statements);
     cold.visit("c1", &bundle).unwrap();
     let home = cold.fleet.house.cold_home("c1");
@@ -343,7 +347,7 @@ fn a_key_is_open_for_one_bundle_and_its_signatures_are_counted() {
     let key = keys.iter().find(|key| key.wallet == "cold" && key.kind == "signature").unwrap();
     assert_eq!((key.state.as_str(), key.open, key.signatures_left), ("inactive", false, 0));
     let next = cold.fleet.house.refill("refill-2", 1_000_000, 2, cold.fleet.now);
-    let statements = cold.statements("c1", &next.instruction, &[0, 1]);
+    let statements = cold.statements("c1", &next, &[0, 1]);
     let bundle = cold.fleet.house.bundle("c1", &activation, &next, statements);
     assert_eq!(cold.visit("c1", &bundle).unwrap_err(), "key-inactive", "what was allowed is used up");
 }

@@ -78,8 +78,7 @@ impl Vaults {
     fn bundle(&self, name: &str, refill: &Refill) -> Bundle {
         let activation = self.fleet.house.activation("cold", 3_600, 10, now());
         let recall = |position| {
-            let question =
-                RequestBody::Recall { signer: name.to_owned(), nonce: refill.instruction.digest().to_string() };
+            let question = RequestBody::Recall { signer: name.to_owned(), nonce: refill.recall_nonce() };
             match self.fleet.client(position).call(question) {
                 Ok(ReplyBody::Statement(statement)) => statement,
                 other => panic!("{other:?}"),

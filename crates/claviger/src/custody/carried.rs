@@ -136,12 +136,10 @@ impl Custody {
             return Err(Problem::new(409, "expired", why));
         }
         let mut wires = Vec::new();
-        let mut nonce = String::new();
+        let mut digests = Vec::new();
         for payment in &payments {
             let (instruction, evidence) = self.with_evidence(payment).await.map_err(storage)?;
-            if nonce.is_empty() {
-                nonce = instruction.digest().to_string();
-            }
+            digests.push(instruction.digest());
             wires.push(crate::wire::instruction(&instruction, &evidence));
         }
         let mut notes = Vec::new();
@@ -152,7 +150,7 @@ impl Custody {
             steps: self.steps_for(&signer, &row.wallet, &mut notes, now).await?,
             payments: wires,
             psbt: hex::encode(&row.psbt),
-            statements: self.statements_about(&signer, &nonce)?,
+            statements: self.statements_about(&signer, &signer_wire::recall_nonce(&row.txid, digests.iter()))?,
         };
         let digest = bundle.digest();
         let note = CarriedRow {

@@ -117,8 +117,8 @@ impl Core {
         Ok(ReplyBody::Done)
     }
 
-    /// What a signer without a network needs instead of witnesses: most of the connected signers say, over the digest of the very
-    /// instruction and so after it was made, what they remember of this signer's journal, and none of them remembers more than it has.
+    /// What a signer without a network needs instead of witnesses: most of the connected signers say, over this very transaction and
+    /// all that it pays, and so after the youngest of its instructions was made, what they remember of this signer's journal, and none of them remembers more than it has.
     pub(super) fn check_recalled(&mut self, nonce: &str, statements: &[Statement], now: Moment) -> Result<(), Refused> {
         let own = self.id.to_string();
         let peers = self.peers()?;

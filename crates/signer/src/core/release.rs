@@ -22,6 +22,12 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// See [`signer_wire::recall_nonce`].
+    fn recall_nonce(&self) -> String {
+        let digests: Vec<Digest> = self.instructions.iter().map(Instruction::digest).collect();
+        signer_wire::recall_nonce(&self.effects.txid.to_string(), digests.iter())
+    }
+
     /// When the first of its instructions expires: from then on it cannot be released.
     fn end(&self) -> Option<Moment> {
         self.instructions.iter().map(|instruction| instruction.expires).min()
@@ -88,7 +94,7 @@ impl Core {
             return Err(Refused::new("expired", "an instruction expired since it was prepared"));
         }
         let wallet = pending.wallet.clone();
-        let nonce = pending.instructions.first().map(|one| one.digest().to_string()).unwrap_or_default();
+        let nonce = pending.recall_nonce();
         self.check_key(&wallet, false, now)?;
         if self.offline() {
             self.check_recalled(&nonce, statements, now)?;

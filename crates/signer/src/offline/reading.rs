@@ -132,7 +132,9 @@ impl Reading {
             return if nothing { Err(Refused::new("nothing", "the bundle holds nothing to do here")) } else { Ok(()) };
         }
         effects?;
-        let nonce = plain.first().map(|first| first.digest().to_string()).unwrap_or_default();
+        let digests: Vec<Digest> = plain.iter().map(|one| one.digest()).collect();
+        let txid = self.effects.as_ref().map(|effects| effects.txid.to_string()).unwrap_or_default();
+        let nonce = signer_wire::recall_nonce(&txid, digests.iter());
         trial.check_recalled(&nonce, &bundle.statements, now)?;
         let examined: Examined = trial.examine(&bundle.payments, &bundle.psbt, now)?;
         for (payment, tier) in self.payments.iter_mut().zip(examined.tiers()) {

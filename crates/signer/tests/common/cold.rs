@@ -30,6 +30,14 @@ pub struct Refill {
     pub psbt: Psbt,
 }
 
+impl Refill {
+    /// What connected signers say over.
+    pub fn recall_nonce(&self) -> String {
+        let txid = self.psbt.unsigned_tx.compute_txid().to_string();
+        signer_wire::recall_nonce(&txid, std::iter::once(&self.instruction.digest()))
+    }
+}
+
 /// The core of a signer in a directory of its own.
 pub fn core(directory: &Path) -> Core {
     let start = std::time::Instant::now();
@@ -147,8 +155,8 @@ impl Cold {
     }
 
     /// What the connected signers at `positions` remember of a cold one, over an instruction.
-    pub fn statements(&mut self, name: &str, instruction: &Instruction, positions: &[usize]) -> Vec<Statement> {
-        let nonce = instruction.digest().to_string();
+    pub fn statements(&mut self, name: &str, refill: &Refill, positions: &[usize]) -> Vec<Statement> {
+        let nonce = refill.recall_nonce();
         let recall = |position: &usize| {
             let question = RequestBody::Recall { signer: name.to_owned(), nonce: nonce.clone() };
             match self.fleet.ask(*position, question) {
@@ -162,7 +170,7 @@ impl Cold {
     /// A whole bundle with an activation of its own.
     pub fn bundle(&mut self, name: &str, refill: &Refill) -> Bundle {
         let activation = self.fleet.house.activation("cold", 3_600, 10, self.fleet.now);
-        let statements = self.statements(name, &refill.instruction, &[0, 1, 2]);
+        let statements = self.statements(name, refill, &[0, 1, 2]);
         self.fleet.house.bundle(name, &activation, refill, statements)
     }
 
