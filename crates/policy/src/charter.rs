@@ -389,10 +389,6 @@ impl Charter {
                 "with passkeys among the keys, own_reading is 1 or more: pages alone must not decide about charters and keys".to_owned(),
             );
         }
-        let reading = self.operators.iter().filter(|operator| operator.is(Role::Approver) && !operator.keys.is_empty());
-        if u32::try_from(reading.count()).unwrap_or(u32::MAX) < self.own_reading {
-            return wrong(format!("own_reading is {}, and fewer approvers have an SSH key", self.own_reading));
-        }
         unique("passkey", passkeys().map(|passkey| passkey.credential.as_str()))?;
         unique("passkey's key", passkeys().map(|passkey| passkey.public_key))?;
         if passkeys().next().is_some() && !self.relying_party.is_pinned() {
@@ -406,6 +402,10 @@ impl Charter {
         }
         for (name, quorum) in self.quorums() {
             self.reachable(name, quorum, false)?;
+        }
+        let reading = self.operators.iter().filter(|operator| operator.is(Role::Approver) && !operator.keys.is_empty());
+        if u32::try_from(reading.count()).unwrap_or(u32::MAX) < self.own_reading {
+            return wrong(format!("own_reading is {}, and fewer approvers have an SSH key", self.own_reading));
         }
         for tier in self.tiers.iter().filter(|tier| tier.device_bound) {
             if tier.quorum.people == 0 {

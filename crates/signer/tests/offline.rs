@@ -211,7 +211,11 @@ fn the_same_bundle_gives_the_same_signatures_and_another_transaction_none() {
     assert_eq!(cold.visit("c1", &bundle).unwrap().signatures, first.signatures);
     // The same instruction in a transaction that spends another coin would pay twice.
     let mut other = bundle.clone();
-    other.psbt = hex_of(&cold.fleet.house.cold_psbt(2_000_000, 2));
+    let psbt = cold.fleet.house.cold_psbt(2_000_000, 2);
+    other.psbt = hex_of(&psbt);
+    assert_eq!(cold.visit("c1", &other).unwrap_err(), "peer-missing", "what was said was about the first transaction");
+    let (instruction, wire) = (refill.instruction.clone(), refill.wire.clone());
+    other.statements = cold.statements("c1", &Refill { instruction, wire, psbt }, &[0, 1, 2]);
     assert_eq!(cold.visit("c1", &other).unwrap_err(), "signed-once");
     // Another destination, another amount: not what people signed.
     let mut other = bundle.clone();
