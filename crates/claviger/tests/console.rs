@@ -121,7 +121,7 @@ fn people_enrol_sign_in_approve_refuse_freeze_and_change_the_charter() {
     desk.pictures(&olga);
     desk.open(&ada, "/console/audit");
     desk.browser.shows(&ada, "Recomputed just now").unwrap();
-    assert_eq!(desk.browser.complaints(&ada).unwrap(), Vec::<String>::new());
+    assert_eq!(desk.complaints(&ada), Vec::<String>::new());
     desk.browser.click(&ada, "form[action='/console/sign-out'] button").unwrap();
     desk.browser.shows(&ada, "Sign in with a passkey").unwrap();
     desk.town.assert_books();
@@ -217,7 +217,7 @@ fn pages_fit_a_phone_are_used_from_the_keyboard_and_say_so_when_they_are_empty()
     desk.open(&olga, &more[1]);
     desk.browser.shows(&olga, "this payment").unwrap();
     // Statuses of refused requests are all that the browser complains about.
-    let complaints = desk.browser.complaints(&olga).unwrap();
+    let complaints = desk.complaints(&olga);
     assert!(complaints.iter().all(|words| words.contains("responded with a status of 4")), "{complaints:?}");
 }
 

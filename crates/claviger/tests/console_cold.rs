@@ -82,7 +82,7 @@ fn people_refill_the_hot_wallet_from_a_page_that_says_what_to_carry_where() {
     }
     desk.town.until_confirmed(&id);
     // Of the two halves of answers that were refused, and of nothing else.
-    let complaints = desk.browser.complaints(&olga).unwrap();
+    let complaints = desk.complaints(&olga);
     assert!(complaints.len() == 2 && complaints.iter().all(|one| one.contains("422")), "{complaints:?}");
     desk.town.assert_reconciled();
 }

@@ -127,8 +127,5 @@ fn the_console_shows_the_board_and_people_open_keys_with_passkeys() {
     desk.open(&olga, "/console/keys");
     desk.browser.shows(&olga, "77").unwrap();
     desk.pictures_of_keys(&olga);
-    // While the charter changed the system began anew, and the open pages were told so.
-    let mut complaints = desk.browser.complaints(&olga).unwrap();
-    complaints.retain(|one| !one.contains("ERR_CONNECTION_REFUSED"));
-    assert_eq!(complaints, Vec::<String>::new());
+    assert_eq!(desk.complaints(&olga), Vec::<String>::new());
 }

@@ -152,6 +152,13 @@ impl Desk {
         }
     }
 
+    /// What the browser complained about. While a charter is put in force the system begins anew, and open pages that ask it then are refused.
+    pub fn complaints(&mut self, window: &Window) -> Vec<String> {
+        let mut complaints = self.browser.complaints(window).unwrap();
+        complaints.retain(|one| !one.contains("ERR_CONNECTION_REFUSED"));
+        complaints
+    }
+
     pub fn approve(&mut self, window: &Window, path: &str) {
         self.open(window, path);
         self.browser.click(window, "#approve").unwrap();
