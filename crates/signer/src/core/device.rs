@@ -153,7 +153,10 @@ impl Core {
             Err(refused) => return Err(self.after_failure(&wallet, refused, now)),
         };
         let message = Digest::of(&[&digest, &public]);
-        let kept = self.check_nonce(&signature, &message)?;
+        let kept = match self.check_nonce(&signature, &message) {
+            Ok(kept) => kept,
+            Err(refused) => return Err(self.after_repetition(refused, now)),
+        };
         let wrong = |_| Refused::new("signing", "a signature has no form");
         let der = ecdsa::Signature::from_compact(&signature).map_err(wrong)?.serialize_der();
         self.remember(now, Event::CanarySigned { signature: kept })?;
@@ -230,6 +233,16 @@ mod tests {
             drop(core);
             core = open(directory.path());
         }
+        // One repetition freezes everything, once and for longer than the process; another refusal freezes nothing.
+        let now = Moment::from_seconds(3);
+        let harmless = core.after_repetition(Refused::new("signing", "x"), now);
+        assert!(harmless.code == "signing" && !core.latches().contains(&"all".to_owned()));
+        for _ in 0..2 {
+            let refused = core.check_nonce(&signature, &two).unwrap_err();
+            assert_eq!(core.after_repetition(refused, now).code, "nonce-repeated");
+        }
+        drop(core);
+        assert!(open(directory.path()).latches().contains(&"all".to_owned()));
     }
 
     #[test]

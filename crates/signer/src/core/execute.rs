@@ -131,7 +131,8 @@ impl Core {
             && instruction.created <= now
             && now < instruction.expires
             && instruction.expires <= instruction.created.plus_seconds(longest(charter))
-            && count_approvals(charter, &instruction, &evidence.approvals, now).meets(charter.release_quorum);
+            && charter
+                .is_enough(&count_approvals(charter, &instruction, &evidence.approvals, now), charter.release_quorum);
         match self.state.last {
             Some(last) if believed && self.jumped(last, now) => self.remember(now, Event::Beat).map(|_| ()),
             _ => Ok(()),

@@ -354,11 +354,18 @@ impl Core {
     /// The wall clock left the time that really passed: the latch closes, and every key with it.
     pub fn clock_drifted(&mut self, seconds: i64, now: Moment) -> Result<(), Refused> {
         let reason = format!("the clock moved by {seconds} seconds against the time that passed since the start");
-        if !self.state.latches.contains_key(super::CLOCK) {
-            let event = Event::Frozen { latch: super::CLOCK.to_owned(), reason: reason.clone() };
+        self.close_and_freeze(super::CLOCK, &reason, now)
+    }
+
+    /// Closes every key and then a latch, once. Keys go first: a journal that cannot be written keeps none open.
+    pub(super) fn close_and_freeze(&mut self, latch: &str, reason: &str, now: Moment) -> Result<(), Refused> {
+        let closed =
+            self.close_keys(&self.open_wallets(), &Actor { cause: reason.to_owned(), ..Actor::default() }, now);
+        if !self.state.latches.contains_key(latch) {
+            let event = Event::Frozen { latch: latch.to_owned(), reason: reason.to_owned() };
             self.remember(self.stamp(now), event)?;
         }
-        self.close_keys(&self.open_wallets(), &Actor { cause: reason, ..Actor::default() }, now)
+        closed
     }
 
     /// After a start: what a process had open that is gone is closed.

@@ -111,13 +111,8 @@ impl Core {
             Err(refused) => return Err(self.after_failure(&wallet, refused, now)),
         };
         let signatures = match self.check_nonces(pending, &parts) {
-            Err(refused) if refused.code == NONCE_REPEATED => {
-                // Whatever makes this machine's nonces cannot be trusted any more.
-                let event = Event::Frozen { latch: ALL.to_owned(), reason: refused.reason.clone() };
-                self.remember(self.stamp(now), event)?;
-                return Err(refused);
-            }
-            other => other?,
+            Ok(signatures) => signatures,
+            Err(refused) => return Err(self.after_repetition(refused, now)),
         };
         let intent = pending.seq;
         self.remember(now, Event::Released { intent, wallet: wallet.to_string(), signatures })?;
@@ -164,6 +159,17 @@ impl Core {
             kept.push(one);
         }
         Ok(kept)
+    }
+
+    /// Whatever makes this machine's nonces cannot be trusted any more once one came twice: every key is closed, and everything frozen.
+    pub(super) fn after_repetition(&mut self, refused: Refused, now: Moment) -> Refused {
+        if refused.code != NONCE_REPEATED {
+            return refused;
+        }
+        match self.close_and_freeze(ALL, &refused.reason, now) {
+            Ok(()) => refused,
+            Err(unwritable) => unwritable,
+        }
     }
 
     /// Refuses a nonce point that has signed something else before. A device draws its own nonces, and is not believed to draw them
