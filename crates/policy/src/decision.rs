@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use types::{Amount, AmountError, Body, CustomerId, Instruction, Moment, WalletId};
 
 use crate::approvals::Counted;
@@ -28,6 +30,16 @@ pub struct BookEntry {
     pub since: Moment,
 }
 
+/// When everything that a tier asks for was first there. A wait belongs to one instruction in one tier: what a weaker tier waited for
+/// says nothing about the people whom a stronger one asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Waits<'a> {
+    /// Somebody else counts waits: they are left out here.
+    Elsewhere,
+    /// By tier; one that is not named begins now.
+    Since(&'a BTreeMap<String, Moment>),
+}
+
 /// Everything that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -43,8 +55,8 @@ pub struct Question<'a> {
     pub spent: &'a [Spent],
     /// Destinations that a quorum has let in.
     pub book: &'a [BookEntry],
-    /// When everything that the tier asks for was first there; none if that is now.
-    pub complete: Option<Moment>,
+    /// Which tiers' waits have begun.
+    pub waits: Waits<'a>,
     /// This instruction's share of the fee.
     pub fee_share: Amount,
     /// The time.
@@ -58,6 +70,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// One line per rule that was looked at.
     pub trace: Vec<String>,
+    /// Tiers that have everything but time, whose wait begins now and should be written down.
+    pub begin: Vec<String>,
 }
 
 /// The answer.
@@ -94,10 +108,10 @@ const FUTURE_SECONDS_MAX: i64 = 300;
 
 /// Decides by the charter. Tiers are tried in the charter's order; the first whose every rule holds is taken.
 pub fn decide(question: &Question<'_>) -> Decision {
-    let mut trace = Vec::new();
+    let (mut trace, mut begin) = (Vec::new(), Vec::new());
     let outcome = match general(question) {
         Some((rule, reason)) => Outcome::Refused { rule, reason },
-        None => tiers(question, &mut trace),
+        None => tiers(question, &mut trace, &mut begin),
     };
     trace.push(match &outcome {
         Outcome::Allowed { tier } => format!("allowed in tier {tier}"),
@@ -105,7 +119,7 @@ pub fn decide(question: &Question<'_>) -> Decision {
         Outcome::Later { rule, reason } => format!("waits for {rule}: {reason}"),
         Outcome::Refused { rule, reason } => format!("refused by {rule}: {reason}"),
     });
-    Decision { outcome, trace }
+    Decision { outcome, trace, begin }
 }
 
 fn general(question: &Question<'_>) -> Option<(&'static str, String)> {
@@ -149,7 +163,7 @@ enum Obstacle {
     Against(&'static str, String),
 }
 
-fn tiers(question: &Question<'_>, trace: &mut Vec<String>) -> Outcome {
+fn tiers(question: &Question<'_>, trace: &mut Vec<String>, begin: &mut Vec<String>) -> Outcome {
     let kind = match question.instruction.body {
         Body::CustomerWithdrawal(_) => PaymentKind::CustomerWithdrawal,
         _ => PaymentKind::OperatorTransfer,
@@ -169,6 +183,10 @@ fn tiers(question: &Question<'_>, trace: &mut Vec<String>) -> Outcome {
             }
             Some(Obstacle::Later(rule, reason)) => {
                 trace.push(format!("tier {}: {reason}", tier.name));
+                // Also where it is closed at this hour: its wait runs meanwhile.
+                if tier.delay_seconds > 0 && begun(question, tier).is_none() {
+                    begin.push(tier.name.clone());
+                }
                 later = later.or(Some((rule, format!("tier {} {reason}", tier.name))));
             }
             Some(Obstacle::Against(rule, reason)) => {
@@ -237,7 +255,7 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
         return Some(Obstacle::Later("hours", format!("it is closed at {}, and opens by itself", question.now)));
     }
     let delay = i64::try_from(tier.delay_seconds).unwrap_or(i64::MAX);
-    let open = question.complete.unwrap_or(question.now).plus_seconds(delay);
+    let open = begun(question, tier).unwrap_or(question.now).plus_seconds(delay);
     if open > question.now {
         return Some(Obstacle::Later(
             "delay",
@@ -245,6 +263,14 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
         ));
     }
     None
+}
+
+/// When the wait of a tier began.
+fn begun(question: &Question<'_>, tier: &Tier) -> Option<Moment> {
+    match question.waits {
+        Waits::Elsewhere => Some(Moment::from_micros(i64::MIN)),
+        Waits::Since(since) => since.get(&tier.name).copied(),
+    }
 }
 
 /// An amount in the unit that people speak of.
@@ -258,9 +284,11 @@ fn spoken(question: &Question<'_>, amount: Amount) -> String {
 /// What would be used within the window, this instruction included.
 fn used(question: &Question<'_>, window: Window, wallet: &WalletId, tier: Option<&str>) -> Result<Amount, AmountError> {
     let seconds = i64::try_from(window.seconds).unwrap_or(i64::MAX);
+    // What was used under a name that the charter has no more counts in every tier: a new name is no fresh window.
+    let known = |name: &str| question.charter.tiers.iter().any(|tier| tier.name == name && tier.wallet == *wallet);
     let counts = |spent: &&Spent| {
         spent.wallet == *wallet
-            && tier.is_none_or(|name| spent.tier == name)
+            && tier.is_none_or(|name| spent.tier == name || !known(&spent.tier))
             && spent.at.plus_seconds(seconds) > question.now
     };
     let before = Amount::checked_sum(question.spent.iter().filter(counts).map(|spent| spent.amount))?;
@@ -293,7 +321,9 @@ fn destination_allowed(question: &Question<'_>, tier: &Tier) -> bool {
     }
 }
 
-/// The most that `n` signers, of whom `m` must sign, can let through together when each lets through `limit`: `n * limit / m`.
-pub fn exposure_max(limit: Amount, n: u32, m: u32) -> Option<Amount> {
+/// The most that `n` signers, of whom `m` must sign, can let through together within a window when each lets through `limit` and
+/// `owned` of them belong to an attacker: `(n - owned) * limit / (m - owned)`. None when no limit is left: `m` of them are owned.
+pub fn exposure_max(limit: Amount, n: u32, m: u32, owned: u32) -> Option<Amount> {
+    let (n, m) = (n.checked_sub(owned)?, m.checked_sub(owned)?);
     limit.units().checked_mul(u128::from(n))?.checked_div(u128::from(m)).map(Amount::from_units)
 }

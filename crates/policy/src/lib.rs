@@ -23,7 +23,7 @@ pub use charter::{
     PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
-pub use decision::{BookEntry, Decision, Outcome, Question, Spent, decide, exposure_max};
+pub use decision::{BookEntry, Decision, Outcome, Question, Spent, Waits, decide, exposure_max};
 pub use missing::{missing, missing_in_tier};
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};

@@ -11,7 +11,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{NOW, charter, operator, transfer, withdrawal};
-use policy::{Charter, Counted, Decision, Outcome, Question, Spent, decide, exposure_max};
+use policy::{Charter, Counted, Decision, Outcome, Question, Spent, Waits, decide, exposure_max};
 use proptest::prelude::*;
 use types::{Amount, Instruction, Moment};
 
@@ -38,7 +38,7 @@ fn ask(charter: &Charter, instruction: &Instruction, approvals: usize, spent: &[
         customer_signed: true,
         spent,
         book: &[],
-        complete: None,
+        waits: Waits::Elsewhere,
         fee_share: Amount::from_units(10),
         now: Moment::from_seconds(now),
     })
@@ -87,7 +87,7 @@ fn t02_without_the_customers_signature_nothing_is_allowed() {
         customer_signed: false,
         spent: &[],
         book: &[],
-        complete: None,
+        waits: Waits::Elsewhere,
         fee_share: Amount::from_units(10),
         now: Moment::from_seconds(NOW),
     });
@@ -118,9 +118,12 @@ fn a_full_window_sends_payments_to_people_and_opens_again() {
 
 #[test]
 fn the_figure_that_people_read_in_advance() {
-    assert_eq!(exposure_max(Amount::from_units(100), 3, 2), Some(Amount::from_units(150)));
-    assert_eq!(exposure_max(Amount::MAX, 3, 2), None);
-    assert_eq!(exposure_max(Amount::from_units(100), 3, 0), None);
+    assert_eq!(exposure_max(Amount::from_units(100), 3, 2, 0), Some(Amount::from_units(150)));
+    assert_eq!(exposure_max(Amount::from_units(100), 3, 2, 1), Some(Amount::from_units(200)));
+    assert_eq!(exposure_max(Amount::from_units(100), 5, 3, 1), Some(Amount::from_units(200)));
+    assert_eq!(exposure_max(Amount::from_units(100), 3, 2, 2), None, "who owns a quorum owns the coins");
+    assert_eq!(exposure_max(Amount::MAX, 3, 2, 0), None);
+    assert_eq!(exposure_max(Amount::from_units(100), 3, 0, 0), None);
 }
 
 /// The same rules said in another way: what is the best that this much money and these people can get?
@@ -162,4 +165,19 @@ proptest! {
         };
         prop_assert_eq!(said, model(amount, approvals, automatic, all));
     }
+}
+
+#[test]
+fn t04_a_tier_under_a_new_name_opens_no_fresh_window() {
+    let mut charter = demo();
+    let spent = [Spent {
+        at: Moment::from_seconds(NOW),
+        wallet: "hot".parse().unwrap(),
+        tier: "automatic".to_owned(),
+        amount: Amount::from_units(200),
+    }];
+    assert_eq!(rule(ask(&charter, &withdrawal(41), 0, &spent, NOW + 1)), "waiting");
+    charter.tiers[0].name = "quick".to_owned();
+    assert_eq!(rule(ask(&charter, &withdrawal(41), 0, &spent, NOW + 1)), "waiting");
+    assert_eq!(rule(ask(&charter, &withdrawal(40), 0, &spent, NOW + 1)), "allowed");
 }

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use common::{NOW, approval, charter, keygen, operator, ssh_sign, withdrawal};
 use ed25519_dalek::{Signer as _, SigningKey};
 use policy::{
-    ApprovalRefusal, Charter, Counted, Decision, Outcome, Question, Quorum, RelyingParty, count_approvals, decide,
+    ApprovalRefusal, Charter, Counted, Decision, Outcome, Question, Quorum, RelyingParty, Waits, count_approvals,
+    decide,
 };
 use sha2::Digest as _;
 use ssh_key::public::{Ed25519PublicKey, KeyData, SkEd25519};
@@ -100,7 +101,7 @@ impl House {
             customer_signed: true,
             spent: &[],
             book: &[],
-            complete: None,
+            waits: Waits::Elsewhere,
             fee_share: Amount::from_units(10),
             now: Moment::from_seconds(NOW),
         })

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use common::{NOW, approval, charter, keygen, operator, ssh_sign, withdrawal};
 use policy::{
-    Action, ApprovalRefusal, BookEntry, Counted, Destinations, Hours, Outcome, Question, Quorum, Role, count_approvals,
-    decide, missing, permitted, role_table,
+    Action, ApprovalRefusal, BookEntry, Counted, Destinations, Hours, Outcome, Question, Quorum, Role, Waits,
+    count_approvals, decide, missing, permitted, role_table,
 };
 use proptest::prelude::*;
 use types::{Amount, Moment, Party};
@@ -72,6 +72,7 @@ fn what_is_missing_is_said_with_where_it_can_come_from() {
 
 fn rule(charter: &policy::Charter, book: &[BookEntry], complete: Option<i64>, now: i64) -> String {
     let counted = Counted::default();
+    let since = complete.map(|at| ("automatic".to_owned(), Moment::from_seconds(at))).into_iter().collect();
     let question = Question {
         charter,
         instruction: &withdrawal(100),
@@ -79,7 +80,7 @@ fn rule(charter: &policy::Charter, book: &[BookEntry], complete: Option<i64>, no
         customer_signed: true,
         spent: &[],
         book,
-        complete: complete.map(Moment::from_seconds),
+        waits: Waits::Since(&since),
         fee_share: Amount::from_units(10),
         now: Moment::from_seconds(now),
     };

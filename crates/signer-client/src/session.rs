@@ -1,4 +1,6 @@
-use signer_wire::{Head, Instruction, ReplyBody, RequestBody, Signature, Statement};
+use std::collections::BTreeMap;
+
+use signer_wire::{Attestation, Head, Instruction, ReplyBody, RequestBody, Signature, Statement};
 
 use crate::connection::{CallError, SignerClient};
 
@@ -89,7 +91,48 @@ pub fn sign(
             _ => refusals.push((*position, CallError::Unexpected)),
         }
     }
+    // What fails here is made up for by the next `settle_all`.
+    let _ = settle_all(signers);
     if signed.len() < needed { Err(SessionError { refusals }) } else { Ok(signed) }
+}
+
+/// Tells signers what came of the transactions that they have released, by what their peers say under their signatures: until they
+/// hear of it, these count in full towards their limits. Returns how many are still standing at some signer.
+///
+/// Keeps no memory of its own, so that it makes up for every crash.
+pub fn settle_all(signers: &mut [SignerClient]) -> (usize, Vec<(usize, CallError)>) {
+    let mut errors = Vec::new();
+    let mut standing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut concerned = Vec::new();
+    for (position, signer) in signers.iter_mut().enumerate() {
+        match signer.call(RequestBody::Standing) {
+            Ok(ReplyBody::Standing(found)) if found.is_empty() => {}
+            Ok(ReplyBody::Standing(found)) => {
+                concerned.push(position);
+                standing.extend(found.into_iter().map(|one| (one.txid, one.instructions)));
+            }
+            Ok(_) => errors.push((position, CallError::Unexpected)),
+            Err(error) => errors.push((position, error)),
+        }
+    }
+    let mut attestations: Vec<Attestation> = Vec::new();
+    for (txid, instructions) in &standing {
+        for (position, signer) in signers.iter_mut().enumerate() {
+            let question = RequestBody::Attest { txid: txid.clone(), instructions: instructions.clone() };
+            match signer.call(question) {
+                Ok(ReplyBody::Attested(said)) => attestations.extend(said),
+                Ok(_) => errors.push((position, CallError::Unexpected)),
+                Err(error) => errors.push((position, error)),
+            }
+        }
+    }
+    for position in concerned {
+        let question = RequestBody::Settle { attestations: attestations.clone() };
+        if let Some(Err(error)) = signers.get_mut(position).map(|signer| signer.call(question)) {
+            errors.push((position, error));
+        }
+    }
+    (standing.len(), errors)
 }
 
 /// Has the others of the session remember one signer's intent.

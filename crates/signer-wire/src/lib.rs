@@ -10,6 +10,6 @@ pub use bundle::recall_nonce;
 pub use bundle::{Answer, Bundle, CARRIED_BYTES_MAX, CARRIED_ITEMS_MAX, CARRIED_VERSION, CarriedError, NextCharter};
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, read_frame, write_frame};
 pub use message::{
-    Approval, Ceremony, Customer, Evidence, Head, Instruction, KeyLine, Limit, Refusal, Reply, ReplyBody, Request,
-    RequestBody, Signature, SlotLine, Statement, VERSION,
+    Approval, Attestation, Ceremony, Customer, Evidence, Fate, Head, Instruction, KeyLine, Limit, Refusal, Reply,
+    ReplyBody, Request, RequestBody, Signature, SlotLine, Standing, Statement, VERSION,
 };

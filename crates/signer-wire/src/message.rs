@@ -76,6 +76,20 @@ pub enum RequestBody {
     },
     /// How much of each limit is used?
     Exposure,
+    /// Which transactions have you released, of which nobody has proved to you what came of them? They count in full until then.
+    Standing,
+    /// What do you know of this transaction? Say it under your signature.
+    Attest {
+        /// Its identifier.
+        txid: String,
+        /// The instructions that it pays for, in canonical form.
+        instructions: Vec<String>,
+    },
+    /// Here is what your peers say about transactions that you have released.
+    Settle {
+        /// Of any number of peers.
+        attestations: Vec<Attestation>,
+    },
     /// In what state is each of your keys?
     Board,
 }
@@ -190,6 +204,50 @@ pub struct Statement {
     pub signature: String,
 }
 
+/// What a signer says that it knows of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It has handed out its signatures of this transaction.
+    Released,
+    /// This instruction has expired by its clock, and it has never handed out a signature for it, so that it never will.
+    Never,
+}
+
+impl Fate {
+    /// Its word in what is signed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Fate::Released => "released",
+            Fate::Never => "never",
+        }
+    }
+}
+
+/// What one signer says about a transaction or an instruction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attestation {
+    /// Who.
+    pub witness: String,
+    /// What.
+    pub fate: Fate,
+    /// The transaction's identifier, or the instruction's digest.
+    pub of: String,
+    /// Ed25519 signature, hexadecimal.
+    pub signature: String,
+}
+
+/// A transaction whose end a signer has not heard of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// Its identifier.
+    pub txid: String,
+    /// The instructions that it pays for, in canonical form.
+    pub instructions: Vec<String>,
+}
+
 /// One signature on one input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -216,8 +274,10 @@ pub struct Limit {
     pub amount_max: String,
     /// Used within the window, in base units.
     pub used: String,
-    /// What all signers together can let through, in base units: `n * limit / m`.
+    /// The most that leaves within any such window by all signers together, in base units: `n * limit / m`.
     pub exposure_max: String,
+    /// The same when one signer is the attacker's: `(n - 1) * limit / (m - 1)`; the largest amount there is when that is no limit.
+    pub exposure_owned_max: String,
 }
 
 /// One key on the board.
@@ -338,6 +398,10 @@ pub enum ReplyBody {
     },
     /// To `Exposure`.
     Exposure(Vec<Limit>),
+    /// To `Standing`.
+    Standing(Vec<Standing>),
+    /// To `Attest`.
+    Attested(Vec<Attestation>),
     /// To `Board`.
     Board {
         /// Every key that the signer ever had.

@@ -355,13 +355,14 @@ fn age(journal: &Path, count: u64, start: Moment) {
             anchor: format!("{digest}:0"),
             wallet: "hot".to_owned(),
             tier: "automatic".to_owned(),
-            charge: "1000".to_owned(),
+            amount: "1000".to_owned(),
         };
         let event = Event::Intent { instructions: vec![intended], txid: digest.clone(), change_index: None };
         let intent = aged.append(&Record { at: at.micros(), event }).unwrap();
         let signatures = vec![(digest[..32].to_owned(), digest[32..].to_owned())];
         // Of the other wallet, so that the hot one's activation is not used up.
-        let event = Event::Released { intent, wallet: "cold".to_owned(), signatures };
+        let (wallet, txid) = ("cold".to_owned(), digest);
+        let event = Event::Released { intent, wallet, txid, paid: Vec::new(), left: true, signatures };
         aged.append(&Record { at: at.micros(), event }).unwrap();
     }
     drop(aged);

@@ -36,14 +36,30 @@ pub enum Event {
         /// Index of its change address.
         change_index: Option<u32>,
     },
-    /// Its signatures were handed out.
+    /// Its signatures were handed out: from here on it counts towards limits.
     Released {
         /// Number of the intent's record.
         intent: u64,
         /// The wallet.
         wallet: String,
+        /// The transaction's identifier.
+        txid: String,
+        /// What it pays for.
+        paid: Vec<Paid>,
+        /// Whether it counts as having left at once: nobody else's signature is needed, or nobody is there who could tell of it.
+        left: bool,
         /// Of each signature, the first 16 bytes of its nonce point and of the digest that it signs, hexadecimal.
         signatures: Vec<(String, String)>,
+    },
+    /// As many signers as its wallet asks for said that they have released this transaction: its charge ages from now on.
+    Left {
+        /// The transaction's identifier.
+        txid: String,
+    },
+    /// So many signers said that an instruction expired and was never released by them that no transaction for it can be whole.
+    Never {
+        /// The instruction's identifier.
+        instruction: String,
     },
     /// Keys moved from state to state, all at once.
     Keys {
@@ -130,10 +146,12 @@ pub enum Event {
         /// The instruction's identifier.
         instruction: String,
     },
-    /// Everything that an instruction's tier asks for was there for the first time; its delay begins.
+    /// Everything that a tier asks for an instruction was there for the first time; its delay begins.
     Complete {
         /// The instruction's digest.
         digest: String,
+        /// The tier.
+        tier: String,
     },
     /// An instruction let a destination into a customer's address book.
     Entered {
@@ -161,8 +179,19 @@ pub struct Intended {
     pub wallet: String,
     /// The tier in which it counts.
     pub tier: String,
-    /// What it adds to that tier's use: payout and share of the fee, less what was counted before, in base units.
-    pub charge: String,
+    /// Payout and share of the fee in full, in base units.
+    pub amount: String,
+}
+
+/// One instruction in what was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paid {
+    /// Its canonical form: peers are asked about it until it is known what came of it.
+    pub canonical: String,
+    /// The tier in which it counts.
+    pub tier: String,
+    /// Payout and share of the fee in full, in base units.
+    pub amount: String,
 }
 
 /// A record whose content makes no sense, although its hash is right: written by another version, or by a fault.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::OutPoint;
 use chains::bitcoin::WalletDescriptor;
-use policy::{BookEntry, Charter, Spent};
-use types::{Amount, CustomerId, Digest, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
+use policy::{BookEntry, Charter};
+use types::{CustomerId, Digest, Instruction, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
 
 use crate::life::{Actor, Authorised, Ceremony, KeyName, Life};
-use crate::record::{Event, Intended, KeyMove, Nonsense, Record};
-use crate::spending::Spending;
+use crate::record::{Event, Intended, KeyMove, Nonsense, Paid, Record};
+use crate::spending::{Reserved, Spending};
 
 /// What an instruction's identifier stands for since it was first prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub struct Pinned {
     pub digest: Digest,
     /// The coin that every transaction for it must spend; none after a quorum released it.
     pub anchor: Option<OutPoint>,
+}
+
+/// A transaction that was released here, and of which nobody has proved what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The wallet that pays.
+    pub wallet: WalletId,
+    /// What it pays for, in canonical form.
+    pub instructions: Vec<(InstructionId, String)>,
 }
 
 /// The signer's memory.
@@ -33,14 +42,18 @@ pub struct State {
     pub pinned: BTreeMap<InstructionId, Pinned>,
     /// What counts towards limits.
     pub spending: Spending,
+    /// Every transaction whose signatures were handed out.
+    pub released: BTreeSet<Digest>,
+    /// Those of which nobody has proved what came of them.
+    pub standing: BTreeMap<Digest, Standing>,
     /// Newest heads of peers.
     pub peers: BTreeMap<SignerId, (u64, Digest)>,
     /// Closed latches with their reasons, and since when.
     pub latches: BTreeMap<String, (String, Moment)>,
     /// Highest change index in each wallet.
     pub change_index: BTreeMap<WalletId, u32>,
-    /// When everything was first there for an instruction whose tier waits, by digest.
-    pub complete: BTreeMap<Digest, Moment>,
+    /// When everything was first there for an instruction in a tier that waits, by digest and tier.
+    pub complete: BTreeMap<Digest, BTreeMap<String, Moment>>,
     /// Destinations that quorums let in, by customer.
     pub book: BTreeMap<CustomerId, Vec<BookEntry>>,
     /// Instructions that were carried out here and move no coins.
@@ -111,7 +124,7 @@ impl State {
             Event::Base { charter } => self.base = Some(charter.parse().map_err(|_| Nonsense)?),
             Event::Intent { instructions, change_index, .. } => {
                 for intended in instructions {
-                    self.intend(intended, at, *change_index)?;
+                    self.intend(intended, *change_index)?;
                 }
             }
             Event::Peer { signer, seq, hash } => {
@@ -130,8 +143,9 @@ impl State {
                 pinned.anchor = None;
                 self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
             }
-            Event::Complete { digest } => {
-                self.complete.entry(digest.parse().map_err(|_| Nonsense)?).or_insert(at);
+            Event::Complete { digest, tier } => {
+                let waits = self.complete.entry(digest.parse().map_err(|_| Nonsense)?).or_default();
+                waits.entry(tier.clone()).or_insert(at);
             }
             Event::Entered { customer, address, instruction } => {
                 let customer: CustomerId = customer.parse().map_err(|_| Nonsense)?;
@@ -139,9 +153,17 @@ impl State {
                 self.book.entry(customer).or_default().push(entry);
                 self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
             }
-            Event::Released { wallet, signatures, .. } => {
-                self.life.signed(&wallet.parse().map_err(|_| Nonsense)?, signatures)?;
+            Event::Released { wallet, signatures, txid, paid, left, .. } => {
+                let wallet = wallet.parse().map_err(|_| Nonsense)?;
+                self.life.signed(&wallet, signatures)?;
+                let transaction = txid.parse().map_err(|_| Nonsense)?;
+                self.hand_out(transaction, wallet, paid)?;
+                if *left {
+                    self.leave(&transaction, at);
+                }
             }
+            Event::Left { txid } => self.leave(&txid.parse().map_err(|_| Nonsense)?, at),
+            Event::Never { instruction } => self.never(&instruction.parse().map_err(|_| Nonsense)?),
             Event::Keys { moves, by } => self.life.apply(moves, &by.into(), at)?,
             Event::Device { account, facts, holders, certificate, moves, by } => {
                 self.life.device(*account, facts, holders, certificate)?;
@@ -170,7 +192,7 @@ impl State {
         Ok(())
     }
 
-    fn intend(&mut self, intended: &Intended, at: Moment, change_index: Option<u32>) -> Result<(), Nonsense> {
+    fn intend(&mut self, intended: &Intended, change_index: Option<u32>) -> Result<(), Nonsense> {
         let id: InstructionId = intended.id.parse().map_err(|_| Nonsense)?;
         let wallet: WalletId = intended.wallet.parse().map_err(|_| Nonsense)?;
         let anchor = Some(intended.anchor.parse().map_err(|_| Nonsense)?);
@@ -180,10 +202,33 @@ impl State {
             let highest = self.change_index.entry(wallet.clone()).or_default();
             *highest = (*highest).max(index);
         }
-        let amount: Amount = intended.charge.parse().map_err(|_| Nonsense)?;
-        if !amount.is_zero() {
-            self.spending.add(id, Spent { at, wallet, tier: intended.tier.clone(), amount });
+        Ok(())
+    }
+
+    fn hand_out(&mut self, transaction: Digest, wallet: WalletId, paid: &[Paid]) -> Result<(), Nonsense> {
+        let mut instructions = Vec::with_capacity(paid.len());
+        for one in paid {
+            let id = Instruction::from_canonical(one.canonical.as_bytes()).map_err(|_| Nonsense)?.id;
+            let amount = one.amount.parse().map_err(|_| Nonsense)?;
+            let (wallet, tier) = (wallet.clone(), one.tier.clone());
+            self.spending.released(transaction, &Reserved { id: id.clone(), wallet, tier, amount });
+            instructions.push((id, one.canonical.clone()));
+        }
+        self.released.insert(transaction);
+        if self.spending.is_open(&transaction) {
+            self.standing.insert(transaction, Standing { wallet, instructions });
         }
         Ok(())
+    }
+
+    fn leave(&mut self, transaction: &Digest, at: Moment) {
+        self.spending.left(transaction, at);
+        self.standing.remove(transaction);
+    }
+
+    fn never(&mut self, instruction: &InstructionId) {
+        self.spending.never(instruction);
+        let spending = &self.spending;
+        self.standing.retain(|transaction, _| spending.is_open(transaction));
     }
 }

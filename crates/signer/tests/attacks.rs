@@ -235,6 +235,7 @@ fn t07_limits_hold_while_pairs_rotate_and_the_database_is_empty() {
     let ReplyBody::Exposure(limits) = fleet.ask(0, RequestBody::Exposure) else { panic!("no exposure") };
     let limit = limits.iter().find(|limit| limit.tier == "automatic").unwrap();
     assert_eq!((limit.amount_max.as_str(), limit.exposure_max.as_str()), ("250000", "375000"));
+    assert_eq!(limit.exposure_owned_max, "500000");
     assert!(moved <= 375_000, "{moved}");
     // A batch does not hide its parts from the window either.
     let parts: Vec<_> = (0..5).map(|n| fleet.house.withdrawal(&format!("batch{n}"), 90_000, fleet.now)).collect();

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use audit_log::{Entry, Verifier};
-use policy::{BookEntry, Outcome, Question, count_approvals, decide};
+use policy::{BookEntry, Outcome, Question, Waits, count_approvals, decide};
 use types::{Amount, Approval, Moment, grouped};
 
 use crate::approvals::{approval, key_of, now};
@@ -106,7 +106,7 @@ pub fn run(charter: &Path, file: &PathBuf, given: &Given<'_>) -> Result<Report, 
         customer_signed: true,
         spent: &[],
         book: &book,
-        complete: Some(Moment::from_micros(i64::MIN)),
+        waits: Waits::Elsewhere,
         fee_share: instruction.fee_max().unwrap_or(Amount::ZERO),
         now: at,
     });

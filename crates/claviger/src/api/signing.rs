@@ -52,6 +52,8 @@ pub struct LimitAnswer {
     pub used: String,
     /// What all signers together can let through at most, whoever owns the server.
     pub exposure_max: String,
+    /// The same when one signer is the attacker's too.
+    pub exposure_owned_max: String,
 }
 
 /// Signers, their latches and their limits, asked now.
@@ -106,6 +108,7 @@ fn ask_signer(client: &mut SignerClient, config: &SignerConfig) -> SignerAnswer 
             amount_max: limit.amount_max,
             used: limit.used,
             exposure_max: limit.exposure_max,
+            exposure_owned_max: limit.exposure_owned_max,
         };
         answer.limits = limits.into_iter().map(show).collect();
     }

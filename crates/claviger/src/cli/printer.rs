@@ -130,6 +130,7 @@ impl Printer {
                     ("LIMIT", "amount_max"),
                     ("USED", "used"),
                     ("AT MOST, IN ALL", "exposure_max"),
+                    ("WITH ONE SIGNER OWNED", "exposure_owned_max"),
                 ];
                 text.push_str("\nlimits at one signer, in base units, and what all of them together can let through\n");
                 text.push_str(&table(limits, &columns));

@@ -42,6 +42,7 @@ pub async fn signers(State(app): State<App>, person: Person) -> Result<Response,
                 Cell::number(amount(&limit.used)),
                 Cell::number(amount(&limit.amount_max)),
                 Cell::number(amount(&limit.exposure_max)),
+                Cell::number(amount(&limit.exposure_owned_max)),
             ]);
         }
     }
@@ -52,7 +53,7 @@ pub async fn signers(State(app): State<App>, person: Person) -> Result<Response,
         forms: vec![],
         tables: vec![
             Table { heads: &["Signer", "State", "Address", "Charter", "Journal", "Journal key"], rows, empty: "The configuration names no signer.", ..Table::default() },
-            Table { title: "What each has let through".to_owned(), heads: &["Signer", "Wallet", "Tier", "Within", "Used", "Limit", "All signers together, at most"], rows: limits, empty: "No signer answers.", ..Table::default() },
+            Table { title: "What each has let through".to_owned(), heads: &["Signer", "Wallet", "Tier", "Within", "Used", "Limit", "All signers together, at most", "With one of them owned"], rows: limits, empty: "No signer answers.", ..Table::default() },
         ],
         notes: vec!["To freeze while this server is down: claviger freeze-direct LATCH REASON, on the machine with its configuration.".to_owned()],
     }))

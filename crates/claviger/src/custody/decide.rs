@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ledger::{Kind, Refusal, Transfer, TransferId};
 use orders::PaymentState;
-use policy::{Decision, Outcome, Question, count_approvals, decide, verify_customer_request};
+use policy::{Decision, Outcome, Question, Waits, count_approvals, decide, verify_customer_request};
 use store::{CommitError, Event, Move, PaymentRow, Posting, Statement};
 use types::{Amount, Approval, Evidence, Instruction, Moment};
 
@@ -117,7 +117,7 @@ impl Custody {
             spent: &spent,
             book: &self.store.address_book().await?,
             // Each signer measures the delay by its own journal.
-            complete: Some(Moment::from_micros(i64::MIN)),
+            waits: Waits::Elsewhere,
             fee_share: fee,
             now,
         }))

@@ -1,6 +1,6 @@
 //! What the charter would say: the rules tried on a payment that nobody has asked for.
 
-use policy::{Counted, Decision, Outcome, Question, Spent, decide};
+use policy::{Counted, Decision, Outcome, Question, Spent, Waits, decide};
 use serde::{Deserialize, Serialize};
 use types::{Amount, Body, Instruction, Moment, Payment, Transfer, WalletId};
 
@@ -138,7 +138,7 @@ impl Custody {
             customer_signed: true,
             spent: &spent,
             book: &self.store.address_book().await?,
-            complete: Some(Moment::from_micros(i64::MIN)),
+            waits: Waits::Elsewhere,
             fee_share: fee_max,
             now,
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::Txid;
-use signer_client::admit_all;
+use signer_client::{admit_all, settle_all};
 use store::{CommitError, Move, Statement};
 use tokio::sync::watch;
 
@@ -97,7 +97,13 @@ impl Worker {
     /// Relays between signers that have started anew what they remember of each other.
     async fn admit(&mut self) {
         let custody = Arc::clone(&self.custody);
-        let (_, errors) = blocking(|| admit_all(&mut custody.signers()));
+        let (_, errors) = blocking(|| {
+            let mut signers = custody.signers();
+            let outcome = admit_all(&mut signers);
+            // What a crash kept from them. A signer that cannot be reached is in the list of the others' errors already.
+            let _ = settle_all(&mut signers);
+            outcome
+        });
         for (place, signer) in custody.config.signers.iter().enumerate() {
             let error = errors.iter().find(|(position, _)| *position == place);
             let message = error.map(|(_, error)| super::explain(error));

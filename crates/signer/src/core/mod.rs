@@ -1,5 +1,6 @@
 //! The signer's rules: one question in, one answer out. Time is passed in; the journal is the only thing touched.
 
+mod attest;
 mod board;
 mod device;
 mod execute;
@@ -181,6 +182,9 @@ impl Core {
             RequestBody::Execute { instruction } => self.execute(instruction, now),
             RequestBody::Adopt { charter, approvals } => self.adopt_next(charter, approvals, now),
             RequestBody::Exposure => self.exposure(now),
+            RequestBody::Standing => Ok(self.standing()),
+            RequestBody::Attest { txid, instructions } => self.attest(txid, instructions, now),
+            RequestBody::Settle { attestations } => self.settle(attestations, now),
             RequestBody::Board => Ok(self.board(now)),
         };
         answer.unwrap_or_else(|refused| ReplyBody::Refused(refused.into()))
@@ -385,20 +389,28 @@ impl Core {
 
     fn exposure(&self, now: Moment) -> Result<ReplyBody, Refused> {
         let charter = self.charter()?;
-        let mut limits = Vec::new();
+        let (mut limits, reserved) = (Vec::new(), self.pending.reserved(now));
         for (wallet, tier, window) in windows(charter) {
-            let used = self.state.spending.used(wallet, tier, window, now);
+            let used = self.state.spending.used(charter, wallet, tier, window, &reserved, now);
             let threshold = self.wallets.get(wallet).map_or(1, WalletDescriptor::threshold);
             let all = self.wallets.get(wallet).map_or(usize::MAX, |wallet| wallet.keys().len());
             let all = u32::try_from(all).unwrap_or(u32::MAX);
-            let exposure = policy::exposure_max(window.amount_max, all, u32::try_from(threshold).unwrap_or(1));
+            let threshold = u32::try_from(threshold).unwrap_or(1);
+            // Signers without a network do not hear whether the others have signed: what m - 1 of them let out and somebody keeps back
+            // ages, as if these m - 1 were owned.
+            let deaf = charter.wallet(wallet).is_some_and(|wallet| wallet.class == WalletClass::Cold);
+            let exposure = |owned: u32| {
+                let owned = if deaf { threshold.saturating_sub(1) } else { owned };
+                policy::exposure_max(window.amount_max, all, threshold, owned).unwrap_or(types::Amount::MAX).to_string()
+            };
             limits.push(Limit {
                 wallet: wallet.to_string(),
                 tier: tier.unwrap_or_default().to_owned(),
                 seconds: window.seconds,
                 amount_max: window.amount_max.to_string(),
                 used: used.to_string(),
-                exposure_max: exposure.unwrap_or(types::Amount::MAX).to_string(),
+                exposure_max: exposure(0),
+                exposure_owned_max: exposure(1),
             });
         }
         Ok(ReplyBody::Exposure(limits))

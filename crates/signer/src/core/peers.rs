@@ -20,7 +20,7 @@ fn statement_text(statement: &Statement) -> String {
     format!("claviger-journal-statement-v1\n{witness}\n{signer}\n{seq}\n{hash}\n{nonce}")
 }
 
-fn verified(key: &[u8; 32], text: &str, signature: &str) -> bool {
+pub(super) fn verified(key: &[u8; 32], text: &str, signature: &str) -> bool {
     let mut bytes = [0; 64];
     let Ok(key) = VerifyingKey::from_bytes(key) else { return false };
     hex::decode_to_slice(signature, &mut bytes).is_ok()

@@ -1,18 +1,19 @@
 //! Checks 1 to 8 of a signature, and the intent that is written down before any signature exists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bitcoin::psbt::Psbt;
 use bitcoin::{OutPoint, ScriptBuf, Transaction};
 use chains::bitcoin::{Branch, Caps, Effects, Payment, inspect, parse_address};
-use policy::{Outcome, Question, Spent, count_approvals, decide, verify_customer_request};
+use policy::{Outcome, Question, Waits, count_approvals, decide, verify_customer_request};
 use signer_wire::{Instruction as WireInstruction, ReplyBody};
-use types::{Amount, Approval, Body, CustomerRequest, Evidence, Instruction, InstructionId, Moment, WalletId};
+use types::{Amount, Approval, Body, CustomerRequest, Evidence, Instruction, Moment, WalletId};
 
 use super::Core;
-use super::release::Pending;
+use super::release::{Pending, TICKET_SECONDS};
 use crate::record::{Event, Intended};
 use crate::refusal::Refused;
+use crate::spending::Reserved;
 
 /// The most approvals of one instruction that are looked at.
 const APPROVALS_MAX: usize = 64;
@@ -39,7 +40,9 @@ pub struct Examined {
     pub effects: Effects,
     /// What it pays for.
     pub instructions: Vec<Instruction>,
+    evidence: Vec<Evidence>,
     pub(super) intended: Vec<Intended>,
+    reserved: Vec<Reserved>,
 }
 
 impl Examined {
@@ -87,8 +90,10 @@ impl Core {
         let seq = self.remember(now, event)?;
         let head = self.head();
         let ticket = head.hash.clone();
-        let Examined { wallet, transaction, effects, instructions, .. } = examined;
-        let pending = Pending { seq, wallet, transaction, effects, instructions };
+        let Examined { wallet, transaction, effects, instructions, evidence, reserved, .. } = examined;
+        let asked: Vec<_> = instructions.into_iter().zip(evidence).collect();
+        let until = now.plus_seconds(TICKET_SECONDS);
+        let pending = Pending { seq, wallet, transaction, effects, asked, reserved, until };
         self.pending.insert(ticket.clone(), pending, now);
         Ok(ReplyBody::Prepared { ticket, head })
     }
@@ -120,33 +125,46 @@ impl Core {
         }
         let first = effects.inputs.first().map(|input| input.outpoint);
         let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;
-        let share = Amount::from_sats(effects.fee_sats.div_ceil(u64::try_from(instructions.len()).unwrap_or(1)));
-        let mut intended = Vec::with_capacity(instructions.len());
-        let mut before: Vec<(InstructionId, Spent)> = Vec::new();
-        for (instruction, evidence) in &instructions {
-            let anchor = self.anchor(instruction, &effects, first)?;
-            let tier = match self.tier(instruction, evidence, share, &before, now) {
-                Err(refused) if refused.code == "delay" => return Err(self.begin_delay(instruction, refused, now)),
-                other => other?,
-            };
-            let amount = instruction.amount().unwrap_or(Amount::MAX);
-            let full = amount.checked_add(share).map_err(|error| Refused::new("amount", error.to_string()))?;
-            let charge = full.checked_sub(self.state.spending.charged(&instruction.id)).unwrap_or(Amount::ZERO);
-            before.push((
-                instruction.id.clone(),
-                Spent { at: now, wallet: wallet_id.clone(), tier: tier.clone(), amount: full },
-            ));
-            intended.push(Intended {
+        let anchors = instructions
+            .iter()
+            .map(|(instruction, _)| self.anchor(instruction, &effects, first))
+            .collect::<Result<Vec<_>, _>>()?;
+        let reserved = self.reserve(&instructions, &wallet_id, effects.fee_sats, now)?;
+        let intended =
+            instructions.iter().zip(&reserved).zip(anchors).map(|(((instruction, _), one), anchor)| Intended {
                 id: instruction.id.to_string(),
                 digest: instruction.digest().to_string(),
                 anchor: anchor.to_string(),
                 wallet: wallet_id.to_string(),
-                tier,
-                charge: charge.to_string(),
+                tier: one.tier.clone(),
+                amount: one.amount.to_string(),
             });
+        let intended = intended.collect();
+        let (instructions, evidence) = instructions.into_iter().unzip();
+        let (wallet, transaction) = (wallet_id, psbt.unsigned_tx);
+        Ok(Examined { wallet, transaction, effects, instructions, evidence, intended, reserved })
+    }
+
+    /// In which tier each instruction of a transaction may be signed now, and what it counts there: beside all that others have used,
+    /// have reserved, and use in the same transaction.
+    pub(super) fn reserve(
+        &mut self,
+        asked: &[(Instruction, Evidence)],
+        wallet: &WalletId,
+        fee_sats: u64,
+        now: Moment,
+    ) -> Result<Vec<Reserved>, Refused> {
+        let share = Amount::from_sats(fee_sats.div_ceil(u64::try_from(asked.len()).unwrap_or(1)));
+        let waiting = self.pending.reserved(now);
+        let mut reserved: Vec<Reserved> = Vec::with_capacity(asked.len());
+        for (instruction, evidence) in asked {
+            let amount = instruction.amount().unwrap_or(Amount::MAX);
+            let amount = amount.checked_add(share).map_err(|error| Refused::new("amount", error.to_string()))?;
+            let others: Vec<Reserved> = waiting.iter().chain(&reserved).cloned().collect();
+            let tier = self.tier(instruction, evidence, share, &others, now)?;
+            reserved.push(Reserved { id: instruction.id.clone(), wallet: wallet.clone(), tier, amount });
         }
-        let instructions = instructions.into_iter().map(|(instruction, _)| instruction).collect();
-        Ok(Examined { wallet: wallet_id, transaction: psbt.unsigned_tx, effects, instructions, intended })
+        Ok(reserved)
     }
 
     /// Whether it would be signed if its key were open, which nobody has opened yet. Writes down that a tier's wait begins.
@@ -179,16 +197,12 @@ impl Core {
         Ok((psbt, effects))
     }
 
-    /// Writes down that everything is there for an instruction whose tier waits: the wait begins now, and only once.
-    fn begin_delay(&mut self, instruction: &Instruction, refused: Refused, now: Moment) -> Refused {
-        let digest = instruction.digest();
-        if self.state.complete.contains_key(&digest) {
-            return refused;
+    /// Writes down in which tiers everything is there for an instruction but time: their waits begin now, and only once.
+    fn begin_waits(&mut self, instruction: &Instruction, tiers: Vec<String>, now: Moment) -> Result<(), Refused> {
+        for tier in tiers {
+            self.remember(now, Event::Complete { digest: instruction.digest().to_string(), tier })?;
         }
-        match self.remember(now, Event::Complete { digest: digest.to_string() }) {
-            Ok(_) => refused,
-            Err(unwritable) => unwritable,
-        }
+        Ok(())
     }
 
     /// The output that an instruction asks for; for a transfer, derived here from our own descriptor.
@@ -226,11 +240,11 @@ impl Core {
     }
 
     fn tier(
-        &self,
+        &mut self,
         instruction: &Instruction,
         evidence: &Evidence,
         fee_share: Amount,
-        before: &[(InstructionId, Spent)],
+        reserved: &[Reserved],
         now: Moment,
     ) -> Result<String, Refused> {
         let charter = self.charter()?;
@@ -238,15 +252,12 @@ impl Core {
         let request = evidence.customer_request.as_ref();
         let asked = request.map(|request| verify_customer_request(charter, instruction, request));
         let wallet = instruction.wallet().ok_or_else(|| Refused::new("kind", "it moves no coins"))?;
-        let mut spent = self.state.spending.by_others(&instruction.id, wallet, charter, now);
+        let spent = self.state.spending.by_others(&instruction.id, wallet, charter, reserved, now);
         let book = match &instruction.body {
             Body::CustomerWithdrawal(payment) => self.state.book.get(&payment.customer),
             _ => None,
         };
-        // Others of the same batch count with what they will have used; what they used before counts already.
-        let mut additional: BTreeMap<&InstructionId, &Spent> = before.iter().map(|(id, spent)| (id, spent)).collect();
-        additional.retain(|id, _| !self.state.pinned.contains_key(*id));
-        spent.extend(additional.into_values().cloned());
+        let waits = self.state.complete.get(&instruction.digest()).cloned().unwrap_or_default();
         let question = Question {
             charter,
             instruction,
@@ -254,11 +265,14 @@ impl Core {
             customer_signed: matches!(asked, Some(Ok(()))),
             spent: &spent,
             book: book.map_or(&[], Vec::as_slice),
-            complete: self.state.complete.get(&instruction.digest()).copied(),
+            waits: Waits::Since(&waits),
             fee_share,
             now,
         };
-        match decide(&question).outcome {
+        let decision = decide(&question);
+        // A transfer's or withdrawal's wait may begin although another tier's rule is what stands in its way today.
+        let begin = if matches!(decision.outcome, Outcome::Allowed { .. }) { Vec::new() } else { decision.begin };
+        let outcome = match decision.outcome {
             Outcome::Allowed { tier } => Ok(tier),
             Outcome::Waiting { missing } => {
                 let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
@@ -271,7 +285,9 @@ impl Core {
                 _ if rule.ends_with("-window") => Err(Refused::for_now(rule, reason)),
                 _ => Err(Refused::new(rule, reason)),
             },
-        }
+        };
+        self.begin_waits(instruction, begin, now)?;
+        outcome
     }
 }
 

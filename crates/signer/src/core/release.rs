@@ -6,11 +6,12 @@ use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::{Transaction, ecdsa};
 use chains::bitcoin::{Effects, PartialSignature, WalletDescriptor, sign, sign_digest};
 use signer_wire::{ReplyBody, Signature, Statement};
-use types::{Digest, Instruction, Moment, WalletId};
+use types::{Digest, Evidence, Instruction, Moment, WalletId};
 
 use super::{ALL, CUSTOMER, Core};
-use crate::record::Event;
+use crate::record::{Event, Paid};
 use crate::refusal::Refused;
+use crate::spending::Reserved;
 
 /// A transaction that was checked and written down, and not signed yet.
 pub(crate) struct Pending {
@@ -18,33 +19,54 @@ pub(crate) struct Pending {
     pub(crate) wallet: WalletId,
     pub(crate) transaction: Transaction,
     pub(crate) effects: Effects,
-    pub(crate) instructions: Vec<Instruction>,
+    pub(crate) asked: Vec<(Instruction, Evidence)>,
+    /// What it counts towards limits while it waits.
+    pub(crate) reserved: Vec<Reserved>,
+    /// From then on its ticket is worth nothing.
+    pub(crate) until: Moment,
 }
+
+/// How long a ticket may be released, in seconds: what is kept back longer is looked at anew.
+pub(crate) const TICKET_SECONDS: i64 = 60;
 
 impl Pending {
     /// See [`signer_wire::recall_nonce`].
     fn recall_nonce(&self) -> String {
-        let digests: Vec<Digest> = self.instructions.iter().map(Instruction::digest).collect();
+        let digests: Vec<Digest> = self.asked.iter().map(|(instruction, _)| instruction.digest()).collect();
         signer_wire::recall_nonce(&self.effects.txid.to_string(), digests.iter())
     }
 
     /// When the first of its instructions expires: from then on it cannot be released.
     fn end(&self) -> Option<Moment> {
-        self.instructions.iter().map(|instruction| instruction.expires).min()
+        self.asked.iter().map(|(instruction, _)| instruction.expires).min()
+    }
+
+    fn paid(&self) -> Vec<Paid> {
+        let pairs = self.asked.iter().zip(&self.reserved);
+        let paid = pairs.map(|((instruction, _), reserved)| Paid {
+            canonical: String::from_utf8(instruction.canonical()).unwrap_or_default(),
+            tier: reserved.tier.clone(),
+            amount: reserved.amount.to_string(),
+        });
+        paid.collect()
+    }
+
+    fn lives(&self, now: Moment) -> bool {
+        now < self.until && self.end().is_some_and(|end| now < end)
     }
 }
 
 /// The most transactions that are prepared and not released; the oldest gives way, and is prepared again when it is wanted.
 const PENDING_MAX: usize = 64;
 
-/// Transactions that were prepared and not released, by ticket, until one of their instructions expires.
+/// Transactions that were prepared and not released, by ticket, until the ticket ends or one of their instructions expires.
 #[derive(Default)]
 pub(crate) struct Waiting(BTreeMap<String, Pending>);
 
 impl Waiting {
     /// Takes one in, forgets what has expired, and if there are still too many, the oldest.
     pub(crate) fn insert(&mut self, ticket: String, pending: Pending, now: Moment) {
-        self.0.retain(|_, one| one.end().is_some_and(|end| now < end));
+        self.0.retain(|_, one| one.lives(now));
         while self.0.len() >= PENDING_MAX {
             let oldest = self.0.iter().min_by_key(|(_, one)| one.seq).map(|(ticket, _)| ticket.clone());
             let Some(oldest) = oldest else { break };
@@ -53,12 +75,13 @@ impl Waiting {
         self.0.insert(ticket, pending);
     }
 
-    fn get(&self, ticket: &str) -> Option<&Pending> {
-        self.0.get(ticket)
+    fn take(&mut self, ticket: &str) -> Option<Pending> {
+        self.0.remove(ticket)
     }
 
-    fn remove(&mut self, ticket: &str) {
-        self.0.remove(ticket);
+    /// What waits counts as if it were signed now.
+    pub(crate) fn reserved(&self, now: Moment) -> Vec<Reserved> {
+        self.0.values().filter(|one| one.lives(now)).flat_map(|one| one.reserved.clone()).collect()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -87,26 +110,46 @@ impl Core {
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
         self.check_clock(now)?;
-        let pending = self.pending.get(ticket);
-        let pending = pending.ok_or_else(|| Refused::for_now("unknown-ticket", "prepare the transaction again"))?;
-        self.check_latches(&pending.wallet, pending.instructions.iter())?;
+        let unknown = || Refused::for_now("unknown-ticket", "prepare the transaction again");
+        let pending = self.pending.take(ticket).ok_or_else(unknown)?;
+        if pending.end().is_some_and(|end| now < end) && now >= pending.until {
+            return Err(unknown());
+        }
+        // Asked again after its release, it is prepared again: the same transaction, and no other.
+        let outcome = self.release_pending(&pending, statements, now);
+        if outcome.is_err() {
+            self.pending.insert(ticket.to_owned(), pending, now);
+        }
+        outcome
+    }
+
+    fn release_pending(
+        &mut self,
+        pending: &Pending,
+        statements: &[Statement],
+        now: Moment,
+    ) -> Result<ReplyBody, Refused> {
+        let wallet = pending.wallet.clone();
+        self.check_latches(&wallet, pending.asked.iter().map(|(instruction, _)| instruction))?;
         if pending.end().is_none_or(|end| now >= end) {
             return Err(Refused::new("expired", "an instruction expired since it was prepared"));
         }
-        let wallet = pending.wallet.clone();
-        let nonce = pending.recall_nonce();
         self.check_key(&wallet, false, now)?;
         if self.offline() {
-            self.check_recalled(&nonce, statements, now)?;
+            self.check_recalled(&pending.recall_nonce(), statements, now)?;
         }
-        let pending = self.pending.get(ticket).ok_or_else(|| Refused::for_now("unknown-ticket", "prepare it again"))?;
-        let descriptor = self.wallets.get(&wallet).ok_or_else(|| Refused::new("wallet", "no such wallet"))?;
+        let descriptor = self.wallets.get(&wallet).ok_or_else(|| Refused::new("wallet", "no such wallet"))?.clone();
         // m signers sign together, so the m - 1 others can remember; with 2 of 3 that is one.
+        let others = descriptor.threshold().saturating_sub(1);
         if !self.offline() {
-            self.check_witnessed(pending.seq, statements, descriptor.threshold().saturating_sub(1))?;
+            self.check_witnessed(pending.seq, statements, others)?;
         }
         self.check_left(&wallet, pending.effects.inputs.len(), false, now)?;
-        let parts = match self.sign_pending(pending, descriptor) {
+        // Windows, hours, delays and grants are looked at again: time has passed since it was prepared.
+        if self.reserve(&pending.asked, &wallet, pending.effects.fee_sats, now)? != pending.reserved {
+            return Err(Refused::for_now("tier-changed", "it counts in another tier by now; prepare it again"));
+        }
+        let parts = match self.sign_pending(pending, &descriptor) {
             Ok(parts) => parts,
             Err(refused) => return Err(self.after_failure(&wallet, refused, now)),
         };
@@ -114,11 +157,11 @@ impl Core {
             Ok(signatures) => signatures,
             Err(refused) => return Err(self.after_repetition(refused, now)),
         };
-        let intent = pending.seq;
-        self.remember(now, Event::Released { intent, wallet: wallet.to_string(), signatures })?;
+        let (intent, txid) = (pending.seq, pending.effects.txid.to_string());
+        // Signers without a network hear nothing of each other: what they let out ages from here, and ARCHITECTURE.md says what that costs.
+        let (paid, left) = (pending.paid(), others == 0 || self.offline());
+        self.remember(now, Event::Released { intent, wallet: wallet.to_string(), txid, paid, left, signatures })?;
         self.count_signatures(&wallet, parts.len());
-        // Asked again, it is prepared again: the same transaction, and no other.
-        self.pending.remove(ticket);
         self.tick(now)?;
         let wire = |part: PartialSignature| Signature {
             input: part.input,

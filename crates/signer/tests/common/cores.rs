@@ -164,7 +164,28 @@ impl Cores {
         let about_two = self.witness(one, &head_two)?;
         let mut signatures = self.release(one, &ticket_one, vec![about_one])?;
         signatures.extend(self.release(two, &ticket_two, vec![about_two])?);
+        self.settle();
         Ok(self.finish(wires, psbt, &signatures))
+    }
+
+    /// Tells every signer what its peers know of the transactions that it has released.
+    pub fn settle(&mut self) {
+        let mut attestations = Vec::new();
+        for position in 0..3 {
+            let ReplyBody::Standing(standing) = self.ask(position, RequestBody::Standing) else { panic!("no answer") };
+            for one in standing {
+                for peer in 0..3 {
+                    let question =
+                        RequestBody::Attest { txid: one.txid.clone(), instructions: one.instructions.clone() };
+                    if let ReplyBody::Attested(said) = self.ask(peer, question) {
+                        attestations.extend(said);
+                    }
+                }
+            }
+        }
+        for position in 0..3 {
+            self.ask(position, RequestBody::Settle { attestations: attestations.clone() });
+        }
     }
 
     /// Combines and finishes, as the online system does.

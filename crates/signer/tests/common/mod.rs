@@ -224,11 +224,22 @@ impl House {
 
     /// A withdrawal that alice asked for with her own key, under an idempotency key.
     pub fn withdrawal(&self, key: &str, sats: u64, now: Moment) -> (Instruction, WireInstruction) {
+        self.lasting_withdrawal(key, sats, 3600, now)
+    }
+
+    /// One that lives for so many seconds.
+    pub fn lasting_withdrawal(
+        &self,
+        key: &str,
+        sats: u64,
+        seconds: i64,
+        now: Moment,
+    ) -> (Instruction, WireInstruction) {
         let created = now.whole_seconds();
         let instruction = Instruction {
             id: withdrawal_id(&"alice".parse().unwrap(), key).unwrap(),
             created,
-            expires: created.plus_seconds(3600),
+            expires: created.plus_seconds(seconds),
             charter: self.charter.version,
             body: Body::CustomerWithdrawal(types::Payment {
                 customer: "alice".parse().unwrap(),
