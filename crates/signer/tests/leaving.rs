@@ -223,3 +223,17 @@ fn t04_hours_are_looked_at_again_at_release() {
     fleet.now = fleet.now.plus_seconds(31);
     assert_eq!(fleet.release(0, &ticket, vec![about]).unwrap_err(), "hours");
 }
+
+#[test]
+fn t07_tickets_from_before_a_freeze_are_worth_nothing_after_it() {
+    let mut fleet = Cores::start();
+    let (_, wires, psbt) = pay(&fleet, "halt", 50_000, 1);
+    let (ticket, head) = fleet.prepare(0, &wires, &psbt).unwrap();
+    let about = fleet.witness(1, &head).unwrap();
+    let freeze = RequestBody::Freeze { latch: "all".to_owned(), reason: "something is wrong".to_owned() };
+    code(fleet.ask(0, freeze)).unwrap();
+    let open = fleet.house.unfreeze("s1", "all", fleet.now);
+    code(fleet.ask(0, RequestBody::Execute { instruction: open })).unwrap();
+    assert_eq!(fleet.release(0, &ticket, vec![about]).unwrap_err(), "unknown-ticket");
+    assert!(fleet.prepare(0, &wires, &psbt).is_ok());
+}

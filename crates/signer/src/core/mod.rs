@@ -267,6 +267,10 @@ impl Core {
             Refused::for_now("journal-unwritable", format!("{error}; nothing was signed; free the disk and try again"))
         })?;
         self.state.apply(&record).map_err(|error| Refused::new("journal-nonsense", error.to_string()))?;
+        if matches!(record.event, Event::Frozen { .. }) {
+            // What was prepared before somebody cried halt is looked at anew after people let it go on.
+            self.pending.clear();
+        }
         Ok(seq)
     }
 
