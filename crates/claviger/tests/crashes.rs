@@ -149,6 +149,35 @@ fn signers_that_are_down_are_named_and_work_resumes() {
     assert_eq!(town.received(&destination), (2_000_000, 2));
 }
 
+#[test]
+fn a_payment_that_signers_were_asked_about_ends_once_it_can_never_be_whole() {
+    let mut town = Town::with_coins_but(|config| config.withdrawals.lifetime_seconds = 6);
+    let before = town.available("alice").unwrap();
+    // One signer writes its intent down; the others are away until the payment has expired.
+    town.house.fleet.kill(1).unwrap();
+    town.house.fleet.kill(2).unwrap();
+    let id = id_of("never");
+    let destination = town.outside();
+    assert_eq!(town.withdraw("alice", "never", &Town::withdrawal(1_000_000, &destination)).status, 201);
+    town.until_alarm("signers", "s3");
+    until("its expiry", || {
+        let instruction = town.instruction(&id);
+        Ok((std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+            > u64::try_from(instruction.expires.seconds()).unwrap())
+        .then_some(()))
+    })
+    .unwrap();
+    assert_eq!(town.state(&id).unwrap(), "generated", "one of three who say so is not enough");
+    // With a second one there are n - m + 1, although the third is still away.
+    town.house.fleet.restart(1).unwrap();
+    town.reaches(&id, "refused");
+    town.until_available("alice", before);
+    town.house.fleet.restart(2).unwrap();
+    town.until_no_alarm("signers");
+    assert_eq!(town.received(&destination), (0, 0));
+    town.assert_books();
+}
+
 fn limit_files(town: &Town, bytes: &str) {
     let pid = town.house.service.pid().unwrap().to_string();
     let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:unlimited")]).status();

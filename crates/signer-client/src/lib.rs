@@ -4,4 +4,4 @@ mod connection;
 mod session;
 
 pub use connection::{CallError, ClientIdentity, SignerClient};
-pub use session::{SessionError, Signed, admit_all, settle_all, sign};
+pub use session::{SessionError, Signed, admit_all, never_signed, settle_all, sign};

@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use signer_wire::{Attestation, Head, Instruction, ReplyBody, RequestBody, Signature, Statement};
+use signer_wire::{Attestation, Fate, Head, Instruction, ReplyBody, RequestBody, Signature, Statement};
 
 use crate::connection::{CallError, SignerClient};
 
@@ -94,6 +94,23 @@ pub fn sign(
     // What fails here is made up for by the next `settle_all`.
     let _ = settle_all(signers);
     if signed.len() < needed { Err(SessionError { refusals }) } else { Ok(signed) }
+}
+
+/// How many signers say, for each of these instructions, that it has expired and that they have never signed for it and never will. With
+/// n - m + 1 of them, no transaction for it can ever be whole.
+pub fn never_signed(signers: &mut [SignerClient], txid: &str, instructions: &[String]) -> BTreeMap<String, usize> {
+    let mut counted: BTreeMap<String, usize> = BTreeMap::new();
+    for signer in signers {
+        let question = RequestBody::Attest { txid: txid.to_owned(), instructions: instructions.to_vec() };
+        // Each connection is to one signer by its pinned certificate; one that is away says nothing.
+        if let Ok(ReplyBody::Attested(said)) = signer.call(question) {
+            let never = said.into_iter().filter(|one| one.fate == Fate::Never).map(|one| one.of);
+            for digest in never.collect::<BTreeSet<_>>() {
+                *counted.entry(digest).or_default() += 1;
+            }
+        }
+    }
+    counted
 }
 
 /// Tells signers what came of the transactions that they have released, by what their peers say under their signatures: until they

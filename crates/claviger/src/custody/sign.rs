@@ -7,10 +7,10 @@ use bitcoin::secp256k1::Secp256k1;
 use chains::bitcoin::{PartialSignature, combine, finalize};
 use ledger::{Kind, Transfer, TransferId};
 use orders::PaymentState;
-use signer_client::{CallError, SessionError, sign};
+use signer_client::{CallError, SessionError, never_signed, sign};
 use signer_wire::Signature;
 use store::{Event, Move, PaymentRow, Posting, Statement, TransactionRow, TransactionState};
-use types::Amount;
+use types::{Amount, Instruction};
 
 use super::{Custody, FLOAT, StepError, blocking, now, transfer_id};
 
@@ -69,8 +69,36 @@ impl Custody {
             // None of them has written anything down: what was never asked may be asked, and given up, as before.
             self.store.commit(Move::new(now()).run(before.update(TransactionState::Generated))).await?;
         }
+        if self.can_never_be_whole(&row, &payments)? {
+            self.patience().remove(&row.txid);
+            let words = "it expired, and so many signers say that they never signed it that it can never be paid";
+            return if row.txid == row.group {
+                self.dissolve(row, payments, words).await
+            } else {
+                self.give_up_bump(row, &error).await
+            };
+        }
         self.wait_for_signers(&row.txid);
         Err(StepError::Waiting { code: "signers", message: self.name_signers(&error), subject: row.txid })
+    }
+
+    /// Whether every instruction of a transaction has expired, and n - m + 1 signers say under their certificates that they have never
+    /// signed for it and never will: fewer than m are left, who cannot sign it alone.
+    fn can_never_be_whole(&self, row: &TransactionRow, payments: &[PaymentRow]) -> Result<bool, StepError> {
+        let mut asked = Vec::with_capacity(payments.len());
+        for payment in payments {
+            let instruction = Instruction::from_canonical(payment.canonical.as_bytes())
+                .map_err(|_| StepError::Corrupt(format!("the instruction of {}", payment.id)))?;
+            if now() < instruction.expires {
+                return Ok(false);
+            }
+            asked.push((instruction.digest().to_string(), payment.canonical.clone()));
+        }
+        let wallet = self.wallet(&row.wallet)?;
+        let enough = wallet.keys().len().saturating_sub(wallet.threshold()) + 1;
+        let canonical: Vec<String> = asked.iter().map(|(_, canonical)| canonical.clone()).collect();
+        let said = blocking(|| never_signed(&mut self.signers(), &row.txid, &canonical));
+        Ok(asked.iter().all(|(digest, _)| said.get(digest).is_some_and(|count| *count >= enough)))
     }
 
     /// Waits longer after each failure: 0.2 s, twice that, up to five seconds.
@@ -138,7 +166,8 @@ impl Custody {
     async fn give_up_bump(&self, row: TransactionRow, error: &SessionError) -> Result<(), StepError> {
         let words = self.name_signers(error);
         let next = TransactionRow { state: TransactionState::Dissolved, updated: now(), ..row.clone() };
-        let step = Move::new(next.updated).run(next.update(TransactionState::Generated)).audit(
+        let step = Move::new(next.updated).run(next.update(TransactionState::Generated));
+        let step = step.run(Statement::clear_alarm("signers", &row.txid, next.updated)).audit(
             "system",
             "transaction.dissolved",
             &row.txid,
@@ -165,6 +194,7 @@ impl Custody {
         let mut step = Move::new(at)
             .run(next.update(TransactionState::Generated))
             .run(Statement::free_coins(&row.group))
+            .run(Statement::clear_alarm("signers", &row.txid, at))
             .audit("system", "transaction.dissolved", &row.txid, words);
         let freed = Transfer {
             id: transfer_id(at, &[&row.txid, "dissolve"]),
