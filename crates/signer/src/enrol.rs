@@ -83,8 +83,10 @@ pub mod files {
     pub const ENROLMENT: &str = "enrolment.json";
     /// The listener's private key (PEM).
     pub const TLS_KEY: &str = "tls-key.pem";
-    /// The only certificate from which connections are taken (PEM).
+    /// The only certificate from which every question is answered (PEM).
     pub const CLIENT: &str = "client.pem";
+    /// A second certificate, where people want one, from which connections may only freeze and look (PEM).
+    pub const FREEZER: &str = "freeze.crt";
     /// The journal.
     pub const JOURNAL: &str = "journal";
     /// Where people at this machine open and close keys.

@@ -27,10 +27,19 @@ pub(super) fn verified(key: &[u8; 32], text: &str, signature: &str) -> bool {
         && key.verify_strict(text.as_bytes(), &Signature::from_bytes(&bytes)).is_ok()
 }
 
+/// How many heads of a peer are written down at once while this signer itself does nothing; further ones one in each [`HEAD_MICROS`].
+/// Who signs with a peer writes its own intent between two heads, and never comes near it.
+const HEADS_MAX: u64 = 256;
+/// The time for each further head, in microseconds.
+const HEAD_MICROS: i64 = 1_000_000;
+
 impl Core {
-    /// The newest record of this signer's own journal, signed.
+    /// The newest record of this signer's own journal that tells of more than a peer's head, signed. If what it remembers of others made
+    /// a new head, two signers' heads could be passed to and fro for ever, each making the next, until the disks are full. The
+    /// records in between are witnessed with the next one, whose hash stands for all in front of it.
     pub(crate) fn head(&self) -> Head {
-        self.head_at(self.journal.seq(), self.journal.head())
+        let seq = self.journal.own_seq();
+        self.head_at(seq, self.journal.hash_at(seq).unwrap_or(self.journal.head()))
     }
 
     fn head_at(&self, seq: u64, hash: Digest) -> Head {
@@ -76,11 +85,22 @@ impl Core {
             }
             Some((seq, _)) if *seq == head.seq => {}
             _ => {
+                self.check_heads(&peer.id, now)?;
                 let event = Event::Peer { signer: peer.id.to_string(), seq: head.seq, hash: hash.to_string() };
                 self.remember(self.stamp(now), event)?;
             }
         }
         Ok(self.state_about(&peer.id, head.seq, hash.to_string(), String::new()))
+    }
+
+    /// Refuses to write down heads as fast as a peer that is not what it was makes them up: they would fill the disk.
+    fn check_heads(&self, peer: &SignerId, now: Moment) -> Result<(), Refused> {
+        let (count, newest) = self.journal.heads_since(peer.as_str());
+        if count < HEADS_MAX || self.stamp(now).micros().saturating_sub(newest) >= HEAD_MICROS {
+            return Ok(());
+        }
+        let reason = format!("{count} heads of {peer} were written down while nothing else was; try again in a second");
+        Err(Refused::for_now("too-many-heads", reason))
     }
 
     /// Says what it remembers of a peer, over the peer's own nonce.

@@ -259,7 +259,7 @@ impl Run {
         if core.offline() {
             return Err("this signer has no network by its charter: use `claviger-signer offline`".into());
         }
-        let config = server::tls(&self.data, &enrolment)?;
+        let door = server::tls(&self.data, &enrolment)?;
         let listener = TcpListener::bind(self.listen)?;
         if let Some(user) = &self.user {
             walls::drop_privileges(user)?;
@@ -276,7 +276,7 @@ impl Run {
         std::thread::spawn(move || server::tick(&clock));
         println!("listening {}", listener.local_addr()?);
         std::io::stdout().flush()?;
-        server::serve(&listener, &config, &core)?;
+        server::serve(&listener, door, &core)?;
         Ok(())
     }
 }
