@@ -2,10 +2,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
+use bitcoin::block::Header;
 use bitcoin::consensus::encode::{deserialize, serialize_hex};
 use bitcoin::{Block, BlockHash, OutPoint, Transaction, TxOut, Txid};
 use serde_json::{Value, json};
 use types::Network;
+
+use crate::block::{BlockFault, check_contents};
 
 /// How long a node may take; a full validation of a large block fits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,6 +47,9 @@ pub enum NodeError {
         /// bitcoind's words.
         reason: String,
     },
+    /// It gave something for a block that is none.
+    #[error("the node gave a block that cannot be: {0}; nothing is taken from it")]
+    Block(#[from] crate::block::BlockFault),
     /// It answered something that cannot be read.
     #[error("the node's answer cannot be read: {0}")]
     Answer(String),
@@ -185,9 +191,34 @@ impl Client {
         parse(hash.as_str().unwrap_or_default())
     }
 
-    /// A whole block, over REST in binary form.
+    /// A whole block, over REST in binary form: the one that was asked for, with what its header commits to.
     pub fn block(&self, hash: &BlockHash) -> Result<Block, NodeError> {
-        decode(&self.rest(&format!("block/{hash}.bin"))?)
+        let block = decode(&self.rest(&format!("block/{hash}.bin"))?)?;
+        check_contents(&block, hash)?;
+        Ok(block)
+    }
+
+    /// The header with this hash.
+    pub fn header(&self, hash: &BlockHash) -> Result<Header, NodeError> {
+        let answer = self.call("getblockheader", json!([hash.to_string(), false]))?;
+        let bytes =
+            hex::decode(answer.as_str().unwrap_or_default()).map_err(|error| NodeError::Answer(error.to_string()))?;
+        let header: Header = decode(&bytes)?;
+        let found = header.block_hash();
+        if found == *hash { Ok(header) } else { Err(BlockFault::Hash { asked: *hash, found }.into()) }
+    }
+
+    /// A transaction, if it is in that block.
+    pub fn transaction_in(&self, txid: &Txid, block: &BlockHash) -> Result<Transaction, NodeError> {
+        let answer = self.call("getrawtransaction", json!([txid.to_string(), false, block.to_string()]))?;
+        let bytes =
+            hex::decode(answer.as_str().unwrap_or_default()).map_err(|error| NodeError::Answer(error.to_string()))?;
+        let transaction: Transaction = decode(&bytes)?;
+        if transaction.compute_txid() == *txid {
+            Ok(transaction)
+        } else {
+            Err(NodeError::Answer("another transaction than was asked for".to_owned()))
+        }
     }
 
     /// A transaction in the mempool, or anywhere if the node indexes all.

@@ -1,5 +1,7 @@
 use bitcoin::{Block, BlockHash};
+use types::Network;
 
+use crate::block::check_header;
 use crate::client::{Client, NodeError};
 
 /// A block that was taken into account.
@@ -36,11 +38,13 @@ pub enum Step {
 }
 
 /// Finds the next step. `known` are the newest blocks that were taken into account, oldest first, without gaps; at most
-/// `depth_max` of them are ever undone. Repeating the question after a crash gives the same answer.
-pub fn next_step(client: &Client, known: &[Known], depth_max: u32) -> Result<Step, NodeError> {
+/// `depth_max` of them are ever undone. Repeating the question after a crash gives the same answer. A block to connect stands on the
+/// newest known one, with the work that the network asks for; see [`check_header`].
+pub fn next_step(client: &Client, known: &[Known], depth_max: u32, network: Network) -> Result<Step, NodeError> {
     let info = client.chain_info()?;
     if known.is_empty() {
-        return connect(client, 0);
+        let hash = client.block_hash(0)?;
+        return Ok(Step::Connect { height: 0, block: Box::new(client.block(&hash)?) });
     }
     if known.iter().any(|block| block.hash == info.tip) {
         return Ok(Step::Wait);
@@ -50,7 +54,7 @@ pub fn next_step(client: &Client, known: &[Known], depth_max: u32) -> Result<Ste
         // Above the node's tip, the node has no hash; its tip is on another branch, so that block was left.
         let same = block.height <= info.height && client.block_hash(block.height)? == block.hash;
         if same && depth == 0 {
-            return connect(client, block.height + 1);
+            return connect(client, block, network);
         }
         if same {
             return Ok(Step::Disconnect { to: *block });
@@ -63,7 +67,10 @@ pub fn next_step(client: &Client, known: &[Known], depth_max: u32) -> Result<Ste
     Ok(Step::TooDeep { depth })
 }
 
-fn connect(client: &Client, height: u32) -> Result<Step, NodeError> {
+fn connect(client: &Client, newest: &Known, network: Network) -> Result<Step, NodeError> {
+    let height = newest.height + 1;
     let hash = client.block_hash(height)?;
-    Ok(Step::Connect { height, block: Box::new(client.block(&hash)?) })
+    let block = client.block(&hash)?;
+    check_header(&block.header, &client.header(&newest.hash)?, height, network)?;
+    Ok(Step::Connect { height, block: Box::new(block) })
 }

@@ -17,7 +17,7 @@ fn start() -> (tempfile::TempDir, Bitcoind) {
 fn follow(client: &Client, known: &mut Vec<Known>, depth_max: u32) -> Result<usize, Step> {
     let mut undone = 0;
     loop {
-        match next_step(client, known, depth_max).unwrap() {
+        match next_step(client, known, depth_max, Network::Regtest).unwrap() {
             Step::Connect { height, block } => {
                 if let Some(tip) = known.last() {
                     assert_eq!((block.header.prev_blockhash, height), (tip.hash, tip.height + 1));
@@ -97,7 +97,7 @@ fn a_node_that_goes_away_is_named_and_found_again() {
     let mut known = Vec::new();
     follow(&client, &mut known, 6).unwrap();
     node.stop().unwrap();
-    let error = next_step(&client, &known, 6).unwrap_err();
+    let error = next_step(&client, &known, 6, Network::Regtest).unwrap_err();
     assert!(error.retry(), "{error}");
     node.restart().unwrap();
     node.mine(1).unwrap();
@@ -105,4 +105,36 @@ fn a_node_that_goes_away_is_named_and_found_again() {
     assert_eq!(known.len(), START_HEIGHT as usize + 2);
     let wrong = Client::new("http://127.0.0.1:1", "/nonexistent".into());
     assert!(matches!(wrong.chain_info(), Err(NodeError::NoCookie(_))));
+}
+
+/// A node that answers every question about a block with these bytes, once.
+fn liar(bytes: Vec<u8>) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4_096]).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&bytes).unwrap();
+    });
+    url
+}
+
+#[test]
+fn t06_a_node_that_adds_a_payment_to_an_honest_block_is_not_believed() {
+    let (directory, node) = start();
+    let hash = node.client().block_hash(START_HEIGHT).unwrap();
+    let mut block = node.client().block(&hash).unwrap();
+    let cookie = directory.path().join("cookie");
+    std::fs::write(&cookie, "user:password").unwrap();
+    let honest = liar(bitcoin::consensus::serialize(&block));
+    assert_eq!(Client::new(&honest, cookie.clone()).block(&hash).unwrap(), block);
+    let mut invented = block.txdata.last().unwrap().clone();
+    invented.input.first_mut().unwrap().previous_output = bitcoin::OutPoint::new(invented.compute_txid(), 0);
+    block.txdata.push(invented);
+    let lying = liar(bitcoin::consensus::serialize(&block));
+    let error = Client::new(&lying, cookie).block(&hash).unwrap_err();
+    assert!(matches!(error, NodeError::Block(node::BlockFault::Transactions)), "{error}");
 }

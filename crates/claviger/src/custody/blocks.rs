@@ -26,7 +26,7 @@ impl Custody {
         if known.is_empty() {
             return self.begin().await;
         }
-        match blocking(|| next_step(self.node(), &known, depth))? {
+        match blocking(|| next_step(self.node(), &known, depth, self.charter.network))? {
             Step::Wait => Ok(false),
             Step::Connect { height, block } => self.connect(height, &block).await.map(|()| true),
             Step::Disconnect { to } => self.disconnect(to.height).await.map(|()| true),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use bitcoin::OutPoint;
+use chains::bitcoin::parse_address;
 use ledger::{AccountId, Kind, Transfer};
 use orders::{DepositFacts, DepositState, Screening, next_deposit_state, screen};
 use store::{DepositRow, Event, Move, Posting, Statement};
@@ -13,11 +15,13 @@ use crate::problem::Problem;
 impl Custody {
     /// Moves on every deposit that can move on.
     pub(super) async fn credit_deposits(&self) -> Result<(), StepError> {
-        let Some((tip, _)) = self.store.blocks().await?.pop() else { return Ok(()) };
+        let blocks = self.store.blocks().await?;
+        let Some((tip, _)) = blocks.last().cloned() else { return Ok(()) };
         for deposit in self.store.deposits_in(DepositState::Confirming).await? {
             let facts = DepositFacts { state: deposit.state, height: deposit.height, tip, required: deposit.required };
             if let (Some(state), Some(height)) = (next_deposit_state(&facts), deposit.height) {
-                self.ask_witnesses(height, deposit.required)?;
+                let followed = blocks.iter().find(|(one, _)| *one == height).map(|(_, hash)| hash.as_str());
+                self.ask_witnesses(&deposit, height, followed)?;
                 self.move_deposit(deposit, state, "").await?;
             }
         }
@@ -51,25 +55,36 @@ impl Custody {
         Ok(given.map(|entry| entry.draft.actor))
     }
 
-    /// Asks every further node whether it has the same block at this height, as deep as required. Whoever owns our node, or what
-    /// it hears, gets nothing credited.
-    fn ask_witnesses(&self, height: u32, required: u32) -> Result<(), StepError> {
+    /// Asks every further node whether it has this very deposit in its own block at this height, as deep as required, and the same block as
+    /// the one that was followed. Whoever owns our node, or what it hears, gets nothing credited; nor does a further node that is
+    /// away, slow or behind lower what is asked.
+    fn ask_witnesses(&self, deposit: &DepositRow, height: u32, followed: Option<&str>) -> Result<(), StepError> {
+        let corrupt = || StepError::Corrupt(format!("the deposit {}", deposit.id));
+        let outpoint: OutPoint = deposit.id.parse().map_err(|_| corrupt())?;
+        let script = parse_address(&deposit.address, self.charter.network).map_err(|_| corrupt())?;
         for witness in &self.witnesses {
             let differs = |message: String| StepError::Waiting {
                 code: "nodes-disagree",
                 subject: witness.url().to_owned(),
                 message: format!("{message}; nothing is credited until it has the same blocks"),
             };
-            let answers = blocking(|| {
-                let ours = self.node().block_hash(height)?;
-                Ok::<_, node::NodeError>((ours, witness.chain_info()?.height, witness.block_hash(height)?))
-            });
-            let (ours, tip, theirs) = answers.map_err(|error| differs(super::explain(error)))?;
-            if ours != theirs {
+            let answers =
+                blocking(|| Ok::<_, node::NodeError>((witness.chain_info()?.height, witness.block_hash(height)?)));
+            let (tip, theirs) = answers.map_err(|error| differs(super::explain(error)))?;
+            if let Some(ours) = followed.filter(|ours| **ours != theirs.to_string()) {
                 return Err(differs(format!("another node has block {theirs} at height {height}, ours has {ours}")));
             }
-            if (tip + 1).saturating_sub(height) < required {
+            if tip.saturating_add(1).saturating_sub(height) < deposit.required {
                 return Err(differs(format!("another node is only at height {tip}")));
+            }
+            let transaction = blocking(|| witness.transaction_in(&outpoint.txid, &theirs));
+            let transaction = transaction.map_err(|error| differs(super::explain(error)))?;
+            let output = usize::try_from(outpoint.vout).ok().and_then(|vout| transaction.output.get(vout));
+            let same = output.is_some_and(|output| {
+                output.script_pubkey == script && Amount::from_sats(output.value.to_sat()) == deposit.amount
+            });
+            if !same {
+                return Err(differs(format!("another node knows another payment as {}", deposit.id)));
             }
         }
         Ok(())
