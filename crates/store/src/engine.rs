@@ -164,7 +164,11 @@ impl Location {
     pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
         Ok(match self {
             Location::Sqlite(options) => Connection::Sqlite(options.connect().await?),
-            Location::Postgres(options) => Connection::Postgres(options.connect().await?),
+            Location::Postgres(options) => {
+                let mut connection = Connection::Postgres(options.connect().await?);
+                check_durable(&mut connection).await?;
+                connection
+            }
         })
     }
 
@@ -179,6 +183,26 @@ impl Location {
             }
         })
     }
+}
+
+/// What makes a confirmed commit survive a loss of power, and where people set it. Without either, a step that was confirmed, and that
+/// something outside was done about, can be undone behind our back.
+const DURABLE: [(&str, &str); 2] = [
+    ("synchronous_commit", "postgresql.conf, and nothing else at the role, the database or the address"),
+    ("fsync", "postgresql.conf"),
+];
+
+/// Refuses a server that confirms before its disk has it. Asked of every connection that writes, since a server can be started anew with
+/// other settings; the answer is what holds in this session, whether the role, the database, the address or the server says so.
+async fn check_durable(connection: &mut Connection) -> Result<(), StoreError> {
+    for (setting, place) in DURABLE {
+        let mut rows = connection.fetch("SELECT current_setting($1)", &[Value::from(setting)]).await?;
+        // Other values of synchronous_commit than this wait for the server's own disk at least.
+        if rows.first_mut().map_or(Ok(String::new()), Row::text)? == "off" {
+            return Err(StoreError::Forgetful { setting, place });
+        }
+    }
+    Ok(())
 }
 
 /// Connections for reading.

@@ -20,6 +20,17 @@ pub enum StoreError {
     /// Another process writes now.
     #[error("another claviger has taken over this database; this one writes no more")]
     Fenced,
+    /// The server may confirm what it then forgets.
+    #[error(
+        "PostgreSQL runs with {setting} = off: what it confirms can be gone after a loss of power, and a payment be made twice; \
+         set {setting} = on {place}, and start again"
+    )]
+    Forgetful {
+        /// The setting's name.
+        setting: &'static str,
+        /// Where people set it.
+        place: &'static str,
+    },
     /// A schema of a later version.
     #[error("the database has schema {found}, this program knows {known}; use a newer program")]
     Schema {

@@ -1,5 +1,10 @@
 //! The books on both engines: durable, all or nothing, once, and found out when somebody else writes into them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test, failing here is the test failing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, failing here is the test failing"
+)]
 
 use std::collections::HashMap;
 
@@ -206,6 +211,75 @@ fn a_newer_schema_and_a_strange_location_are_named() {
         engine.tamper("INSERT INTO schema_version (version) VALUES (99)").await;
         let outcome = Store::open(&engine.url()).await;
         assert!(matches!(outcome, Err(StoreError::Schema { found: 99, .. })), "{outcome:?}");
+    });
+}
+
+/// Runs SQL as the one who administers the server; each statement by itself, and the first row of the last as a text.
+async fn administer(postgres: &Postgres, statements: &[&'static str]) -> String {
+    use sqlx::{Connection as _, Row as _};
+    let mut connection = sqlx::PgConnection::connect(&postgres.url().replace("claviger@", "postgres@")).await.unwrap();
+    let mut answer = String::new();
+    for sql in statements {
+        let rows = sqlx::query(*sql).fetch_all(&mut connection).await.unwrap();
+        answer = rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default();
+    }
+    answer
+}
+
+/// Which setting the store refuses to be opened for, with the words for people.
+async fn forgetful(url: &str) -> Option<(&'static str, String)> {
+    match Store::open(url).await {
+        Ok(_) => None,
+        Err(error @ StoreError::Forgetful { setting, .. }) => Some((setting, error.to_string())),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn a_server_that_may_forget_what_it_confirmed_is_refused_by_name() {
+    block_on(async {
+        let postgres = Postgres::start().unwrap();
+        let url = postgres.url();
+        // Whoever sets it, and however it is spelled: by the role, the database or the address.
+        for (off, on) in [
+            ("ALTER ROLE claviger SET synchronous_commit = off", "ALTER ROLE claviger RESET synchronous_commit"),
+            (
+                "ALTER DATABASE claviger SET synchronous_commit = 'no'",
+                "ALTER DATABASE claviger RESET synchronous_commit",
+            ),
+        ] {
+            postgres.run(off).unwrap();
+            let (setting, words) = forgetful(&url).await.expect(off);
+            assert_eq!(setting, "synchronous_commit");
+            assert!(words.contains("synchronous_commit = on"), "it says what to set: {words}");
+            assert_eq!(postgres.run("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").unwrap().trim(), "0");
+            postgres.run(on).unwrap();
+        }
+        let asked = forgetful(&format!("{url}&options[synchronous_commit]=off")).await;
+        assert_eq!(asked.map(|(setting, _)| setting), Some("synchronous_commit"));
+        // Every other value waits for the disk of the server itself.
+        for value in ["local", "remote_write", "on", "remote_apply"] {
+            assert_eq!(forgetful(&format!("{url}&options[synchronous_commit]={value}")).await, None, "{value}");
+        }
+
+        // A store that is open already keeps its connection; the next one that it makes is looked at again.
+        let store = Store::open(&url).await.unwrap();
+        administer(&postgres, &["ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()::text"]).await;
+        let start = std::time::Instant::now();
+        while administer(&postgres, &["SHOW fsync"]).await != "off" {
+            assert!(start.elapsed().as_secs() < 30, "the server has not taken up its settings");
+            tokio::task::yield_now().await;
+        }
+        let (setting, words) = forgetful(&url).await.unwrap();
+        assert_eq!(setting, "fsync");
+        assert!(words.contains("fsync = on"), "it says what to set: {words}");
+        assert!(matches!(store.verify_books().await, Err(StoreError::Forgetful { setting: "fsync", .. })));
+        let end = "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE usename = 'claviger'";
+        administer(&postgres, &[end]).await;
+        // The first step after the cut finds the dead connection, the next one makes a new one.
+        let _ = store.account("wallet:hot", "coin", Rules::default()).await;
+        let refused = store.account("wallet:hot", "coin", Rules::default()).await.unwrap_err();
+        assert!(matches!(&refused, CommitError::Storage(words) if words.contains("fsync")), "{refused:?}");
     });
 }
 
