@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use bitcoin::block::Header;
 use bitcoin::params::Params;
-use bitcoin::{Block, BlockHash, Target};
+use bitcoin::{Block, BlockHash, CompactTarget, Target};
 use types::Network;
 
 /// Why something is no block of our chain.
@@ -87,18 +87,23 @@ pub fn check_header(header: &Header, before: &Header, height: u32, network: Netw
     if header.prev_blockhash != expected {
         return Err(BlockFault::Previous { expected, found: header.prev_blockhash });
     }
-    let params = params(network);
     let target = header.target();
-    let hard = header.validate_pow(target).is_ok() && target <= params.max_attainable_target;
-    let fixed = params.no_pow_retargeting || params.allow_min_difficulty_blocks;
-    let follows = if fixed {
-        true
-    } else if height.is_multiple_of(INTERVAL) {
-        target <= easier(before.target())
-    } else {
-        header.bits == before.bits
-    };
-    if hard && follows { Ok(()) } else { Err(BlockFault::Work) }
+    let proven = header.validate_pow(target).is_ok();
+    if proven && may_follow(header.bits, before.bits, height, network) { Ok(()) } else { Err(BlockFault::Work) }
+}
+
+/// Whether the network may ask for `bits` at `height`, after `before`: never less work than its limit, the same as before between two
+/// changes, and at a change at most four times as easy.
+fn may_follow(bits: CompactTarget, before: CompactTarget, height: u32, network: Network) -> bool {
+    let params = params(network);
+    let target = Target::from_compact(bits);
+    if target > params.max_attainable_target {
+        return false;
+    }
+    if params.no_pow_retargeting || params.allow_min_difficulty_blocks {
+        return true;
+    }
+    if height.is_multiple_of(INTERVAL) { target <= easier(Target::from_compact(before)) } else { bits == before }
 }
 
 /// A target four times as easy, as far as there is one.
@@ -119,7 +124,8 @@ mod tests {
 
     use bitcoin::constants::genesis_block;
     use bitcoin::hashes::Hash as _;
-    use bitcoin::{CompactTarget, ScriptBuf, Transaction, TxMerkleNode};
+    use bitcoin::{ScriptBuf, Transaction, TxMerkleNode};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -228,10 +234,142 @@ mod tests {
         };
         assert_eq!(check_header(&first, &genesis, 1, Network::Bitcoin), Ok(()));
         // The same work, when the chain before has become harder: refused between two changes, and at a change beyond four times.
-        let hard = Header { bits: CompactTarget::from_consensus(0x1c00_ffff), ..genesis };
-        first.prev_blockhash = hard.block_hash();
-        assert_eq!(check_header(&first, &hard, 1, Network::Bitcoin), Err(BlockFault::Work));
-        assert_eq!(check_header(&first, &hard, INTERVAL, Network::Bitcoin), Err(BlockFault::Work));
+        let (easy, hard) = (first.bits, CompactTarget::from_consensus(0x1c00_ffff));
+        assert!(may_follow(easy, easy, 1, Network::Bitcoin) && may_follow(hard, easy, INTERVAL, Network::Bitcoin));
+        assert!(!may_follow(easy, hard, 1, Network::Bitcoin) && !may_follow(easy, hard, INTERVAL, Network::Bitcoin));
+        // Its own work does not carry over to another place in the chain.
+        first.prev_blockhash = first.block_hash();
+        assert!(check_header(&first, &genesis, 1, Network::Bitcoin).is_err());
+    }
+
+    /// A block whose coinbase commits to the witnesses of its payments (BIP-141).
+    fn witnessed(payments: u32) -> Block {
+        let mut block = block(payments);
+        for (n, payment) in (0u32..).zip(block.txdata.iter_mut().skip(1)) {
+            payment.input[0].witness.push(n.to_be_bytes());
+        }
+        block.txdata[0].input[0].witness.push([0; 32]);
+        let root = block.witness_root().unwrap();
+        let mut script = vec![0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
+        script.extend(Block::compute_witness_commitment(&root, &[0; 32]).to_byte_array());
+        let script_pubkey = ScriptBuf::from_bytes(script);
+        block.txdata[0].output.push(bitcoin::TxOut { value: bitcoin::Amount::ZERO, script_pubkey });
+        seal(&mut block);
+        block
+    }
+
+    /// Doubles the transactions that CVE-2012-2459 doubles: the end of a row of the tree that has an odd number of nodes.
+    fn doubled(honest: &Block) -> Option<Block> {
+        let count = honest.txdata.len();
+        let width = 1usize << count.trailing_zeros();
+        // A whole tree has no such end.
+        if count == width {
+            return None;
+        }
+        let mut block = honest.clone();
+        block.txdata.extend_from_slice(&honest.txdata[count - width..]);
+        Some(block)
+    }
+
+    #[test]
+    fn t06_transactions_doubled_at_the_end_keep_the_root_and_are_refused() {
+        let mut tried = 0;
+        for payments in 0..40 {
+            let honest = block(payments);
+            let Some(mutated) = doubled(&honest) else { continue };
+            // Nothing but looking for doubles tells them apart.
+            assert!(mutated.check_merkle_root() && mutated.block_hash() == honest.block_hash(), "{payments}");
+            let fault = check_contents(&mutated, &honest.block_hash());
+            assert_eq!(fault, Err(BlockFault::Transactions), "with {payments} payments");
+            tried += 1;
+        }
+        assert_eq!(tried, 34, "all but the six powers of two");
+    }
+
+    #[test]
+    fn t06_witnesses_other_than_those_committed_to_are_refused() {
+        let honest = witnessed(3);
+        let hash = honest.block_hash();
+        assert_eq!(check_contents(&honest, &hash), Ok(()));
+        for place in 1..honest.txdata.len() {
+            let mut other = honest.clone();
+            other.txdata[place].input[0].witness.push([9]);
+            assert_eq!(other.block_hash(), hash, "the hash says nothing of witnesses");
+            assert_eq!(check_contents(&other, &hash), Err(BlockFault::Witnesses));
+        }
+        // The coinbase's own witness salts the commitment.
+        let mut other = honest;
+        other.txdata[0].input[0].witness = bitcoin::Witness::from_slice(&[[1; 32]]);
+        assert_eq!(check_contents(&other, &hash), Err(BlockFault::Witnesses));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn t06_whatever_a_node_changes_in_a_block_is_found(
+            payments in 0u32..24, place in any::<prop::sample::Index>(), to in any::<prop::sample::Index>(), what in 0u8..6,
+            sats in 1u64..2_100_000_000_000_000,
+        ) {
+            let honest = block(payments);
+            let hash = honest.block_hash();
+            prop_assert_eq!(check_contents(&honest, &hash), Ok(()));
+            let count = honest.txdata.len();
+            let (place, to) = (place.index(count), to.index(count));
+            let mut changed = honest.clone();
+            match what {
+                0 => changed.txdata.push(forged(sats)),
+                1 => changed.txdata.insert(place, forged(sats)),
+                2 => drop(changed.txdata.remove(place)),
+                3 => changed.txdata.swap(place, to),
+                4 => changed.txdata.push(honest.txdata[place].clone()),
+                _ => changed.txdata[place].output[0].value = bitcoin::Amount::from_sat(sats),
+            }
+            prop_assume!(changed != honest);
+            prop_assert_eq!(check_contents(&changed, &hash), Err(BlockFault::Transactions));
+        }
+
+        #[test]
+        fn t06_any_changed_bit_of_a_header_makes_another_block(payments in 0u32..4, bit in 0usize..640) {
+            let honest = block(payments);
+            let mut bytes = bitcoin::consensus::serialize(&honest);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let changed: Block = bitcoin::consensus::deserialize(&bytes).unwrap();
+            let (asked, found) = (honest.block_hash(), changed.block_hash());
+            prop_assert_eq!(check_contents(&changed, &asked), Err(BlockFault::Hash { asked, found }));
+        }
+
+        #[test]
+        fn t06_no_height_lets_difficulty_fall_faster_than_the_chain_may(
+            // From work like today's up to the limit itself.
+            (size, digits) in (0x17u32..0x1d, 0x0001_0000u32..0x007f_ffff), easing in 1u32..12, step in 0u32..1_000_000, at_change in any::<bool>(),
+        ) {
+            let before = CompactTarget::from_consensus(size << 24 | digits);
+            let was = Target::from_compact(before);
+            let mut more = [0; 32];
+            let mut carry = 0;
+            for (to, byte) in more.iter_mut().zip(was.to_be_bytes()).rev() {
+                carry += u32::from(byte) * easing;
+                *to = u8::try_from(carry & 0xff).unwrap();
+                carry >>= 8;
+            }
+            let bits = Target::from_be_bytes(more).to_compact_lossy();
+            let target = Target::from_compact(bits);
+            let height = if at_change { step * INTERVAL } else { step * INTERVAL + 1 + step % (INTERVAL - 1) };
+            let limit = Params::MAINNET.max_attainable_target;
+            let follows = if at_change { easing <= FACTOR } else { bits == before };
+            prop_assert_eq!(may_follow(bits, before, height, Network::Bitcoin), follows && target <= limit);
+        }
+
+        #[test]
+        fn t06_a_header_without_its_work_is_refused_on_every_network(nonce in any::<u32>(), height in any::<u32>()) {
+            // As hard as the main chain has been: no nonce that is tried here has the work for it.
+            let before = Header { bits: CompactTarget::from_consensus(0x1702_0000), ..block(0).header };
+            let header = Header { prev_blockhash: before.block_hash(), nonce, ..before };
+            for network in [Network::Bitcoin, Network::Testnet4, Network::Signet, Network::Regtest] {
+                prop_assert_eq!(check_header(&header, &before, height, network), Err(BlockFault::Work));
+            }
+        }
     }
 
     #[test]

@@ -94,8 +94,13 @@ impl Client {
     /// A client of the node at `url` (`http://HOST:PORT`) that authenticates with the node's cookie file, read at each call,
     /// because a restart changes it.
     pub fn new(url: &str, cookie: PathBuf) -> Client {
+        Client::with_patience(url, cookie, PATIENCE)
+    }
+
+    /// The same, of a node that others run and that may hold nobody up: each call ends after `patience`, answered or not.
+    pub fn with_patience(url: &str, cookie: PathBuf, patience: Duration) -> Client {
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(patience))
             // A new connection for each call: one that the node is about to drop can swallow a request and leave it unanswered.
             .max_idle_connections(0)
             .max_idle_connections_per_host(0)
@@ -126,7 +131,7 @@ impl Client {
         let send =
             || self.agent.post(url).header("Authorization", &credentials).content_type("application/json").send(&body);
         // A node that is busy refuses connections for a moment.
-        let mut response = send().or_else(|_| send()).map_err(|cause| self.unreachable(cause))?;
+        let mut response = twice(send).map_err(|cause| self.unreachable(cause))?;
         if response.status() == 401 {
             return Err(NodeError::Credentials);
         }
@@ -148,7 +153,7 @@ impl Client {
     fn rest(&self, path: &str) -> Result<Vec<u8>, NodeError> {
         let url = format!("{}/rest/{path}", self.url);
         let get = || self.agent.get(&url).call();
-        let mut response = get().or_else(|_| get()).map_err(|cause| self.unreachable(cause))?;
+        let mut response = twice(get).map_err(|cause| self.unreachable(cause))?;
         let status = response.status().as_u16();
         let bytes = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let bytes = bytes.map_err(|cause| self.unreachable(cause))?;
@@ -277,6 +282,14 @@ impl Client {
     pub fn wait_for_block(&self, wait: Duration) -> Result<(), NodeError> {
         let milliseconds = u64::try_from(wait.min(PATIENCE / 2).as_millis()).unwrap_or_default();
         self.call("waitfornewblock", json!([milliseconds])).map(|_| ())
+    }
+}
+
+/// Asks once more at a refused or dropped connection; a node that was silent all the time is not given as long again.
+fn twice<T>(ask: impl Fn() -> Result<T, ureq::Error>) -> Result<T, ureq::Error> {
+    match ask() {
+        Err(error) if !matches!(error, ureq::Error::Timeout(_)) => ask(),
+        outcome => outcome,
     }
 }
 

@@ -138,3 +138,21 @@ fn t06_a_node_that_adds_a_payment_to_an_honest_block_is_not_believed() {
     let error = Client::new(&lying, cookie).block(&hash).unwrap_err();
     assert!(matches!(error, NodeError::Block(node::BlockFault::Transactions)), "{error}");
 }
+
+#[test]
+fn t06_a_silent_node_holds_nobody_up_for_longer_than_it_was_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let cookie = directory.path().join("cookie");
+    std::fs::write(&cookie, "user:password").unwrap();
+    // Connections are made, and never answered.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let patience = std::time::Duration::from_millis(300);
+    let client = Client::with_patience(&url, cookie, patience);
+    let start = std::time::Instant::now();
+    let error = client.chain_info().unwrap_err();
+    assert!(matches!(error, NodeError::Unreachable { .. }) && error.retry(), "{error}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_ok() && listener.accept().is_err(), "it is asked once, and not for as long again");
+    assert!(start.elapsed() < patience * 20, "{:?}", start.elapsed());
+}
