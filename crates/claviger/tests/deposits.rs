@@ -8,7 +8,13 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bitcoin::consensus::encode::{deserialize, deserialize_hex, serialize, serialize_hex};
+use bitcoin::{Amount, Block, ScriptBuf, Transaction};
 use claviger::dev::until;
+use common::liar::{Lie, stand_before};
 use common::{Town, text};
 use serde_json::{Value, json};
 
@@ -223,4 +229,114 @@ fn t06_what_only_our_own_node_has_is_not_credited() {
     assert_eq!(town.available("alice").unwrap(), 10_000_000);
     town.house.node.tell(&witness).unwrap();
     town.until_available("alice", 15_000_000);
+}
+
+/// The script of an address on a private chain.
+fn script(address: &str) -> ScriptBuf {
+    address.parse::<bitcoin::Address<_>>().unwrap().assume_checked().script_pubkey()
+}
+
+#[test]
+fn t06_a_payment_that_our_node_adds_to_an_honest_block_is_not_credited() {
+    let paid: Arc<Mutex<Option<ScriptBuf>>> = Arc::default();
+    let lied = Arc::clone(&paid);
+    let town = Town::start_with(move |config| {
+        let lied = Arc::clone(&lied);
+        config.node.url = stand_before(&config.node.url, move |question, truth| {
+            let Some(script) = lied.lock().unwrap().clone().filter(|_| question.starts_with("GET /rest/block/")) else {
+                return Lie::Say(truth);
+            };
+            let mut block: Block = deserialize(&truth).unwrap();
+            let mut invented = block.txdata[0].clone();
+            invented.input[0].previous_output = bitcoin::OutPoint::new(invented.compute_txid(), 0);
+            invented.output.truncate(1);
+            invented.output[0] = bitcoin::TxOut { value: Amount::from_sat(500_000_000), script_pubkey: script };
+            block.txdata.push(invented);
+            Lie::Say(serialize(&block))
+        });
+    });
+    // Nothing but our own node's word, and the header is an honest one, with an honest hash.
+    *paid.lock().unwrap() = Some(script(&town.address("alice", "1")));
+    town.house.node.mine(3).unwrap();
+    town.until_alarm("node", "its transactions are not those that its header commits to");
+    assert_eq!(deposits(&town), Vec::<Value>::new());
+    assert_eq!(town.available("alice").unwrap(), 0);
+    // The same blocks, as they are, are followed; what is really paid is credited.
+    *paid.lock().unwrap() = None;
+    town.until_no_alarm("node");
+    town.house.node.pay(&town.address("alice", "1"), 7_000_000).unwrap();
+    town.house.node.mine(2).unwrap();
+    town.until_available("alice", 7_000_000);
+    assert_eq!(deposits(&town).len(), 1);
+    town.assert_reconciled();
+}
+
+#[test]
+fn t06_a_further_node_vouches_for_the_payment_and_not_for_a_hash_alone() {
+    const HONEST: u8 = 0;
+    const UNKNOWN: u8 = 1;
+    const OTHER: u8 = 2;
+    const LESS: u8 = 3;
+    const SILENT: u8 = 4;
+    const NONSENSE: u8 = 5;
+    let (mood, rounds) = (Arc::new(AtomicU8::new(HONEST)), Arc::new(AtomicU32::new(0)));
+    let (told, counted) = (Arc::clone(&mood), Arc::clone(&rounds));
+    let town = Town::start_with(move |config| {
+        let (told, counted) = (Arc::clone(&told), Arc::clone(&counted));
+        // It has the very blocks that our node has, and is asked about the payment besides.
+        let url = stand_before(&config.node.url, move |question, truth| {
+            let asked = question.contains("getrawtransaction");
+            // With this each round of questions begins.
+            if question.contains("getblockchaininfo") {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            let mut answer: Value = match told.load(Ordering::SeqCst) {
+                SILENT => return Lie::Silence,
+                UNKNOWN | OTHER | LESS | NONSENSE if asked => serde_json::from_slice(&truth).unwrap(),
+                _ => return Lie::Say(truth),
+            };
+            let mut transaction: Transaction = deserialize_hex(answer["result"].as_str().unwrap()).unwrap();
+            match told.load(Ordering::SeqCst) {
+                UNKNOWN => answer = json!({"result": null, "error": {"code": -5, "message": "No such transaction"}}),
+                OTHER => {
+                    transaction.lock_time = bitcoin::absolute::LockTime::from_consensus(1);
+                    answer["result"] = json!(serialize_hex(&transaction));
+                }
+                LESS => {
+                    transaction.output.iter_mut().for_each(|output| output.value = Amount::from_sat(1));
+                    answer["result"] = json!(serialize_hex(&transaction));
+                }
+                _ => answer["result"] = json!("no digits"),
+            }
+            Lie::Say(answer.to_string().into_bytes())
+        });
+        let cookie = config.node.cookie.clone();
+        config.witness_nodes = vec![claviger::config::NodeConfig { url, cookie }];
+    });
+    let mut credited = 0;
+    for (lie, words) in [
+        (UNKNOWN, "the node does not know"),
+        (OTHER, "another transaction than was asked for"),
+        (LESS, "another transaction than was asked for"),
+        (NONSENSE, "cannot be read"),
+        (SILENT, "does not answer"),
+    ] {
+        mood.store(lie, Ordering::SeqCst);
+        let txid = town.house.node.pay(&town.address("alice", "1"), 10_000_000).unwrap().to_string();
+        town.house.node.mine(3).unwrap();
+        town.until_alarm("nodes-disagree", words);
+        assert_eq!(town.available("alice").unwrap(), credited, "{words}");
+        // As deep as it gets and as often as it is asked, it is not asked for less: one whole round at least lies between these.
+        town.house.node.mine(20).unwrap();
+        let before = rounds.load(Ordering::SeqCst);
+        until("further rounds of questions", || Ok((rounds.load(Ordering::SeqCst) >= before + 3).then_some(())))
+            .unwrap();
+        reaches(&town, &txid, "confirming");
+        assert_eq!(town.available("alice").unwrap(), credited, "{words}");
+        mood.store(HONEST, Ordering::SeqCst);
+        credited += 10_000_000;
+        town.until_available("alice", credited);
+        town.until_no_alarm("nodes-disagree");
+    }
+    town.assert_reconciled();
 }

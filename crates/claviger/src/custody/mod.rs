@@ -32,7 +32,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chains::bitcoin::WalletDescriptor;
 use ledger::{AccountId, Rules, TransferId};
@@ -84,6 +84,10 @@ pub enum StepError {
     #[error("what is stored contradicts itself: {0}")]
     Corrupt(String),
 }
+
+/// How long a further node may take for each answer. Payments wait behind the question, so a node that takes longer pauses crediting
+/// and delays them by no more than this in a round.
+const WITNESS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The online system.
 pub struct Custody {
@@ -157,7 +161,7 @@ impl Custody {
             witnesses: config
                 .witness_nodes
                 .iter()
-                .map(|node| node::Client::new(&node.url, node.cookie.clone()))
+                .map(|node| node::Client::with_patience(&node.url, node.cookie.clone(), WITNESS_PATIENCE))
                 .collect(),
             node: node::Client::new(&config.node.url, config.node.cookie.clone()),
             asset: Asset::Bitcoin(charter.network),

@@ -4,6 +4,7 @@
 pub mod cold;
 pub mod desk;
 pub mod direct;
+pub mod liar;
 pub mod thief;
 
 use claviger::cli::{Answer, Client};
