@@ -272,6 +272,66 @@ fn t06_a_payment_that_our_node_adds_to_an_honest_block_is_not_credited() {
 }
 
 #[test]
+fn t06_a_waiting_payment_that_our_node_enlarges_is_not_believed() {
+    let lies = Arc::new(AtomicU8::new(1));
+    let told = Arc::clone(&lies);
+    let town = Town::start_with(move |config| {
+        let told = Arc::clone(&told);
+        // The identifier is the real payment's, and so is every block.
+        config.node.url = stand_before(&config.node.url, move |question, truth| {
+            if told.load(Ordering::SeqCst) == 0 || !question.starts_with("GET /rest/tx/") {
+                return Lie::Say(truth);
+            }
+            let mut transaction: Transaction = deserialize(&truth).unwrap();
+            transaction.output.iter_mut().for_each(|output| output.value = Amount::from_sat(500_000_000));
+            Lie::Say(serialize(&transaction))
+        });
+    });
+    let address = town.address("alice", "1");
+    town.house.node.pay(&address, 100_000).unwrap();
+    town.until_alarm("transaction-differs", "another transaction than was asked for");
+    assert_eq!(deposits(&town), Vec::<Value>::new(), "not even shown");
+    // Its block is honest, and what stands there is credited, lies or not.
+    town.house.node.mine(3).unwrap();
+    town.until_available("alice", 100_000);
+    town.until_no_alarm("transaction-differs");
+    // As it is told without lies, it is seen while it waits, and credited once.
+    lies.store(0, Ordering::SeqCst);
+    let txid = town.house.node.pay(&address, 200_000).unwrap().to_string();
+    assert_eq!(text(&reaches(&town, &txid, "seen"), "/amount"), "200000");
+    town.house.node.mine(3).unwrap();
+    town.until_available("alice", 300_000);
+    town.assert_reconciled();
+}
+
+#[test]
+fn t06_a_deposit_of_another_amount_than_its_block_has_is_set_aside() {
+    let town = Town::start();
+    let txid = town.house.node.pay(&town.address("alice", "1"), 100_000).unwrap().to_string();
+    town.house.node.mine(1).unwrap();
+    reaches(&town, &txid, "confirming");
+    // As it would stand there from a node that enlarged it while it waited, before such nodes were found out.
+    let amount = hex::encode(types::Amount::from_sats(500_000_000).to_be_bytes());
+    assert_eq!(town.tamper(&format!("UPDATE deposits SET amount = x'{amount}' WHERE state = 'confirming'")), 1);
+    town.house.node.mine(2).unwrap();
+    let row = reaches(&town, &txid, "quarantined");
+    assert!(text(&row, "/reason").contains("another amount"), "{row}");
+    // Nor do people let it through by naming an owner.
+    let path = format!("/v1/deposits/{}/release", text(&row, "/id"));
+    let body = json!({"owner": "customer:alice"}).to_string();
+    assert_eq!(town.olga().ask("POST", &path, "release", &body).unwrap().status, 200);
+    until("set aside again", || {
+        let (state, reason) = {
+            let row = deposits(&town).pop().ok_or("it is not there")?;
+            (text(&row, "/state"), text(&row, "/reason"))
+        };
+        Ok((state == "quarantined" && reason.contains("another amount")).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(town.available("alice").unwrap(), 0);
+}
+
+#[test]
 fn t06_a_further_node_vouches_for_the_payment_and_not_for_a_hash_alone() {
     const HONEST: u8 = 0;
     const UNKNOWN: u8 = 1;

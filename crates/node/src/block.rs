@@ -342,7 +342,8 @@ mod tests {
         #[test]
         fn t06_no_height_lets_difficulty_fall_faster_than_the_chain_may(
             // From work like today's up to the limit itself.
-            (size, digits) in (0x17u32..0x1d, 0x0001_0000u32..0x007f_ffff), easing in 1u32..12, step in 0u32..1_000_000, at_change in any::<bool>(),
+            (size, digits) in (0x17u32..0x1d, 0x0001_0000u32..0x007f_ffff), easing in 1u32..12, step in 0u32..1_000_000,
+            at_change in any::<bool>(),
         ) {
             let before = CompactTarget::from_consensus(size << 24 | digits);
             let was = Target::from_compact(before);

@@ -50,6 +50,14 @@ pub enum NodeError {
     /// It gave something for a block that is none.
     #[error("the node gave a block that cannot be: {0}; nothing is taken from it")]
     Block(#[from] crate::block::BlockFault),
+    /// It gave another transaction than the one that was asked for: nothing of it is believed.
+    #[error("the node gave another transaction than was asked for: {found} for {asked}")]
+    Transaction {
+        /// What was asked for.
+        asked: Txid,
+        /// What came.
+        found: Txid,
+    },
     /// It answered something that cannot be read.
     #[error("the node's answer cannot be read: {0}")]
     Answer(String),
@@ -218,17 +226,12 @@ impl Client {
         let answer = self.call("getrawtransaction", json!([txid.to_string(), false, block.to_string()]))?;
         let bytes =
             hex::decode(answer.as_str().unwrap_or_default()).map_err(|error| NodeError::Answer(error.to_string()))?;
-        let transaction: Transaction = decode(&bytes)?;
-        if transaction.compute_txid() == *txid {
-            Ok(transaction)
-        } else {
-            Err(NodeError::Answer("another transaction than was asked for".to_owned()))
-        }
+        same(decode(&bytes)?, txid)
     }
 
     /// A transaction in the mempool, or anywhere if the node indexes all.
     pub fn transaction(&self, txid: &Txid) -> Result<Transaction, NodeError> {
-        decode(&self.rest(&format!("tx/{txid}.bin"))?)
+        same(decode(&self.rest(&format!("tx/{txid}.bin"))?)?, txid)
     }
 
     /// Identifiers of the transactions that wait for a block.
@@ -291,6 +294,12 @@ fn twice<T>(ask: impl Fn() -> Result<T, ureq::Error>) -> Result<T, ureq::Error> 
         Err(error) if !matches!(error, ureq::Error::Timeout(_)) => ask(),
         outcome => outcome,
     }
+}
+
+/// The transaction, if it is the one that was asked for: its identifier commits to whom it pays, and how much.
+fn same(transaction: Transaction, asked: &Txid) -> Result<Transaction, NodeError> {
+    let found = transaction.compute_txid();
+    if found == *asked { Ok(transaction) } else { Err(NodeError::Transaction { asked: *asked, found }) }
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str, NodeError> {

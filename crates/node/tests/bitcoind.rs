@@ -156,3 +156,20 @@ fn t06_a_silent_node_holds_nobody_up_for_longer_than_it_was_given() {
     assert!(listener.accept().is_ok() && listener.accept().is_err(), "it is asked once, and not for as long again");
     assert!(start.elapsed() < patience * 20, "{:?}", start.elapsed());
 }
+
+#[test]
+fn t06_a_transaction_under_anothers_name_is_not_believed() {
+    let (directory, node) = start();
+    let txid = node.pay(&node.outside_address().unwrap(), 12_345).unwrap();
+    let mut transaction = node.client().transaction(&txid).unwrap();
+    let cookie = directory.path().join("cookie");
+    std::fs::write(&cookie, "user:password").unwrap();
+    transaction.output.iter_mut().for_each(|output| output.value = bitcoin::Amount::from_sat(500_000_000));
+    let lying = liar(bitcoin::consensus::serialize(&transaction));
+    let error = Client::new(&lying, cookie).transaction(&txid).unwrap_err();
+    let found = transaction.compute_txid();
+    assert!(
+        matches!(error, NodeError::Transaction { asked, found: other } if asked == txid && other == found),
+        "{error}"
+    );
+}

@@ -34,8 +34,15 @@ impl Custody {
             });
             self.move_deposit(deposit, state, reason).await?;
         }
-        for deposit in self.store.deposits_in(DepositState::Screened).await? {
-            if self.logged_owner(&deposit).await?.as_deref() == Some(deposit.owner.as_str()) {
+        let screened = self.store.deposits_in(DepositState::Screened).await?;
+        let coins = if screened.is_empty() { vec![] } else { self.store.unspent_coins().await? };
+        for deposit in screened {
+            // A row may be older than its block, noted while it waited or by somebody else's hand; the coin is what the block has.
+            let coin = coins.iter().find(|coin| coin.id == deposit.id);
+            if coin.is_some_and(|coin| Amount::from_sats(coin.sats) != deposit.amount) {
+                let reason = "its block has another amount than was noted for it";
+                self.move_deposit(deposit, DepositState::Quarantined, reason).await?;
+            } else if self.logged_owner(&deposit).await?.as_deref() == Some(deposit.owner.as_str()) {
                 self.credit(deposit).await?;
             } else {
                 let reason = "the audit log does not say that this address or deposit is this owner's";

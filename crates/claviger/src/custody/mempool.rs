@@ -22,6 +22,14 @@ impl Custody {
                 Ok(transaction) => transaction,
                 // Gone in between.
                 Err(node::NodeError::Unknown(_)) => continue,
+                // What is noted here is what a block confirms later: nothing is noted by the word of such a node.
+                Err(error @ node::NodeError::Transaction { .. }) => {
+                    return Err(StepError::Waiting {
+                        code: "transaction-differs",
+                        subject: "node".to_owned(),
+                        message: super::explain(error),
+                    });
+                }
                 Err(error) => return Err(error.into()),
             };
             let ours = self.store.transaction(&txid.to_string()).await?.is_some();

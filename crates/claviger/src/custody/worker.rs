@@ -18,7 +18,7 @@ const KEYS: Duration = Duration::from_secs(2);
 /// Alarms that a step raises by itself and clears when it succeeds again: codes by step.
 const STEPS: [(&str, &[&str]); 6] = [
     ("follow", &["node", "reorganization-too-deep", "wrong-network", "address-differs"]),
-    ("mempool", &["node", "address-differs"]),
+    ("mempool", &["node", "address-differs", "transaction-differs"]),
     ("watch", &["freeze-incomplete"]),
     ("deposits", &["nodes-disagree"]),
     ("generate", &["wallet-low", "float-low", "fee-too-high", "withdrawals-stopped"]),
