@@ -147,7 +147,8 @@ async fn shown(app: &App, person: &Person, said: String) -> Result<Response, Sho
     Ok(render(&ColdPage {
         frame: Frame::new(app, person, HERE, said.is_empty()).await?,
         ways: if person.may(Action::RequestTransfer) { ways(app).await? } else { vec![] },
-        trips: waiting.iter().map(trip).collect(),
+        // What has its signatures waits for the next round of the worker, and for nobody's trip.
+        trips: waiting.iter().filter(|one| one.signed() < one.needed).map(trip).collect(),
         may: person.may(Action::TendPayments),
         said,
     }))

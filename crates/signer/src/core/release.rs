@@ -117,7 +117,8 @@ impl Core {
         }
         // Asked again after its release, it is prepared again: the same transaction, and no other.
         let outcome = self.release_pending(&pending, statements, now);
-        if outcome.is_err() {
+        // A refusal that stands, such as one that froze this signer, leaves no ticket behind.
+        if outcome.as_ref().is_err_and(|refused| refused.retry) {
             self.pending.insert(ticket.to_owned(), pending, now);
         }
         outcome
