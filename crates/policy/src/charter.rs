@@ -302,6 +302,27 @@ pub enum CharterError {
     /// A name is used twice or unknown, or a rule can never be met.
     #[error("the charter contradicts itself: {0}")]
     Contradiction(String),
+    /// Once grants with an end have ended, nobody could sign the next charter.
+    #[error(
+        "the charter locks everybody out in time: its quorum asks for {people} people of {organisations} organisations, \
+         {own_reading} of them with an SSH key, and among approvers whose grants have no end are {lasting} of \
+         {lasting_organisations}, {reading} with an SSH key; leave \"expires\" empty for enough approvers (\"review\" says \
+         when to look at them again), or ask for fewer"
+    )]
+    LockedOut {
+        /// People that the charter's quorum asks for.
+        people: u32,
+        /// Organisations that it asks for.
+        organisations: u32,
+        /// Of its people, how many must sign with an SSH key.
+        own_reading: u32,
+        /// Approvers whose grants have no end.
+        lasting: usize,
+        /// Their organisations.
+        lasting_organisations: usize,
+        /// Of these approvers, how many have an SSH key.
+        reading: usize,
+    },
     /// A key that its verifier would never take, or under which others could sign.
     #[error("{whose} cannot be used: {fault}")]
     Key {
@@ -421,6 +442,7 @@ impl Charter {
         if u32::try_from(reading.count()).unwrap_or(u32::MAX) < self.own_reading {
             return wrong(format!("own_reading is {}, and fewer approvers have an SSH key", self.own_reading));
         }
+        self.check_lasting()?;
         for tier in self.tiers.iter().filter(|tier| tier.device_bound) {
             if tier.quorum.people == 0 {
                 return wrong(format!(
@@ -496,6 +518,29 @@ impl Charter {
             take(&mut seen, format!("the journal key of signer {}", signer.id), keys::ed25519(&signer.journal_key))?;
         }
         Ok(())
+    }
+
+    /// Grants that have ended decide nothing, not even about their renewal: so the next charter must never wait for one of them.
+    fn check_lasting(&self) -> Result<(), CharterError> {
+        let Quorum { people, organisations } = self.charter_quorum;
+        let own_reading = self.own_reading.min(people);
+        let can =
+            |operator: &&Operator| operator.is(Role::Approver) && operator.can_sign() && operator.expires.is_none();
+        let lasting: Vec<_> = self.operators.iter().filter(can).collect();
+        let names: BTreeSet<_> = lasting.iter().map(|operator| operator.organisation.as_str()).collect();
+        let reading = lasting.iter().filter(|operator| !operator.keys.is_empty()).count();
+        let enough = |there: usize, wanted: u32| u32::try_from(there).unwrap_or(u32::MAX) >= wanted;
+        if enough(lasting.len(), people) && enough(names.len(), organisations) && enough(reading, own_reading) {
+            return Ok(());
+        }
+        Err(CharterError::LockedOut {
+            people,
+            organisations,
+            own_reading,
+            lasting: lasting.len(),
+            lasting_organisations: names.len(),
+            reading,
+        })
     }
 
     /// One organisation under two spellings would count twice.

@@ -30,4 +30,4 @@ pub use missing::{missing, missing_in_tier};
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
 pub use sshsig::verify_ssh;
-pub use succession::{SuccessionError, verify_genesis, verify_succession};
+pub use succession::{SuccessionError, verify_genesis, verify_past_succession, verify_succession};
