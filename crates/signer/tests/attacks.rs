@@ -178,6 +178,19 @@ fn t04_expired_approvals_and_older_charters() {
 }
 
 #[test]
+fn t05_nothing_follows_a_psbt_at_a_signers_door() {
+    let mut fleet = Cores::start();
+    let (instruction, wire) = fleet.house.withdrawal("tail", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 9_000_000, 1)], &[&instruction], 1_000);
+    let honest = common::hex_of(&psbt);
+    let ask = |psbt: String| RequestBody::Prepare { instructions: vec![wire.clone()], psbt };
+    for tail in ["00", "ff", &honest] {
+        assert_eq!(code(fleet.ask(0, ask(format!("{honest}{tail}")))).unwrap_err(), "psbt");
+    }
+    assert!(matches!(code(fleet.ask(0, ask(honest))), Ok(ReplyBody::Prepared { .. })));
+}
+
+#[test]
 fn t04_approvers_whose_grants_have_ended_change_no_signers_charter() {
     // Omar was taken on until an hour from now; olga and oona stay.
     let until = Cores::start().now.plus_seconds(3600);
