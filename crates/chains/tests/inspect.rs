@@ -7,7 +7,10 @@ use bitcoin::bip32::{ChildNumber, DerivationPath};
 use bitcoin::psbt::{Psbt, PsbtSighashType};
 use bitcoin::sighash::EcdsaSighashType;
 use bitcoin::{Amount, ScriptBuf, Sequence, TxOut};
-use chains::bitcoin::{Branch, Change, InspectRefusal, Payment, SignError, combine, finalize, generate, inspect, sign};
+use chains::bitcoin::{
+    Branch, Change, InspectRefusal, LOCK_HEIGHT_MAX, Payment, PsbtError, SignError, combine, finalize, generate,
+    inspect, read_psbt, sign,
+};
 use common::{CAPS, coin, honest, outside, vault};
 use proptest::prelude::*;
 
@@ -119,11 +122,11 @@ fn t05_higher_fee() {
             }
         }
     };
-    assert_eq!(refusal(less_change(0)), InspectRefusal::FeeRateCap, "40,000 of fee: under the cap, over the rate");
+    assert_eq!(refusal(less_change(330)), InspectRefusal::FeeRateCap, "39,670 of fee: under the cap, over the rate");
     let vault = vault(1);
     let (mut psbt, payments) = honest(&vault);
-    less_change(0)(&mut psbt, &mut vec![]);
-    let caps = chains::bitcoin::Caps { fee_sats_max: 39_999, ..CAPS };
+    less_change(330)(&mut psbt, &mut vec![]);
+    let caps = chains::bitcoin::Caps { fee_sats_max: 39_669, ..CAPS };
     assert_eq!(inspect(&psbt, &vault.wallet, &payments, &caps), Err(InspectRefusal::FeeCap));
     assert_eq!(refusal(less_change(40_001)), InspectRefusal::Overspent);
     assert_eq!(refusal(less_change(u64::MAX)), InspectRefusal::Overspent);
@@ -248,6 +251,92 @@ fn t05_fields_that_nobody_expects() {
         psbt.inputs.clear();
     });
     assert_eq!(nothing, InspectRefusal::InputCount);
+}
+
+#[test]
+fn t05_fields_that_ride_along_in_a_psbt() {
+    use bitcoin::psbt::raw::{Key, ProprietaryKey};
+    let key = || Key { type_value: 0xf0, key: vec![1] };
+    let own = || ProprietaryKey { prefix: b"other".to_vec(), subtype: 1, key: vec![] };
+    // The change stands at one of two places, the payment at the other.
+    let (change, payment) = {
+        let (psbt, _) = honest(&vault(1));
+        let change = psbt.outputs.iter().position(|slot| !slot.bip32_derivation.is_empty()).unwrap();
+        (change, 1 - change)
+    };
+    for place in [change, payment] {
+        let unknown = refusal(|psbt, _| drop(psbt.outputs[place].unknown.insert(key(), vec![2])));
+        let proprietary = refusal(|psbt, _| drop(psbt.outputs[place].proprietary.insert(own(), vec![2])));
+        let redeem = refusal(|psbt, _| psbt.outputs[place].redeem_script = Some(ScriptBuf::new()));
+        let script = refusal(|psbt, _| psbt.outputs[place].witness_script = Some(ScriptBuf::new()));
+        assert_eq!([unknown, proprietary, redeem, script], [InspectRefusal::UnknownFields; 4], "output {place}");
+    }
+    let ours =
+        refusal(|psbt, _| psbt.outputs[payment].bip32_derivation = psbt.outputs[change].bip32_derivation.clone());
+    assert_eq!(ours, InspectRefusal::UnknownFields, "a payment that is dressed up as change");
+    let unknown = refusal(|psbt, _| drop(psbt.inputs[1].unknown.insert(key(), vec![2])));
+    let proprietary = refusal(|psbt, _| drop(psbt.inputs[1].proprietary.insert(own(), vec![2])));
+    assert_eq!([unknown, proprietary], [InspectRefusal::UnknownFields; 2]);
+    let unknown = refusal(|psbt, _| drop(psbt.unknown.insert(key(), vec![2])));
+    let proprietary = refusal(|psbt, _| drop(psbt.proprietary.insert(own(), vec![2])));
+    let version = refusal(|psbt, _| psbt.version = 2);
+    let unlooked = refusal(|psbt, _| drop(psbt.outputs.pop()));
+    assert_eq!([unknown, proprietary, version, unlooked], [InspectRefusal::UnknownFields; 4]);
+}
+
+#[test]
+fn t05_a_psbt_ends_where_it_ends_and_has_one_spelling() {
+    let (psbt, _) = honest(&vault(1));
+    let bytes = psbt.serialize();
+    assert_eq!(read_psbt(&bytes), Ok(psbt));
+    for tail in [&[0][..], &[0xff], b"psbt\xff", &bytes] {
+        assert_eq!(read_psbt(&[&bytes, tail].concat()), Err(PsbtError::Spelling));
+    }
+    for cut in 0..bytes.len() {
+        assert!(read_psbt(&bytes[..cut]).is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn t05_a_lock_time_far_off_holds_nobodys_coins() {
+    let at = |height| {
+        let vault = vault(1);
+        let (mut psbt, payments) = honest(&vault);
+        psbt.unsigned_tx.lock_time = bitcoin::absolute::LockTime::from_consensus(height);
+        inspect(&psbt, &vault.wallet, &payments, &CAPS).map(|_| ())
+    };
+    for height in [0, 1, 900_000, LOCK_HEIGHT_MAX] {
+        assert_eq!(at(height), Ok(()), "{height}");
+    }
+    for height in [LOCK_HEIGHT_MAX + 1, 499_999_999, 500_000_000, 1_800_000_000, u32::MAX] {
+        assert_eq!(at(height), Err(InspectRefusal::LockTime), "{height}");
+    }
+    for sequence in [0, 1, 144, 0x0040_0001, 0xffff_fffc, 0xffff_fffe] {
+        let refused = refusal(|psbt, _| psbt.unsigned_tx.input[1].sequence = Sequence(sequence));
+        assert_eq!(refused, InspectRefusal::LockTime, "{sequence:x}");
+    }
+}
+
+#[test]
+fn t05_outputs_that_nobody_relays() {
+    let pays = |sats: u64, change: u64| {
+        let vault = vault(1);
+        let payments = vec![outside(sats)];
+        let inputs = [coin(&vault.wallet, 3, 100_000, 1)];
+        let change = Some(Change { index: 5, sats: change });
+        let psbt = generate(&vault.wallet, &inputs, &payments, change, 0, 100).unwrap();
+        inspect(&psbt, &vault.wallet, &payments, &CAPS).map(|_| ())
+    };
+    let least = outside(1).script.minimal_non_dust().to_sat();
+    for sats in [0, 1, least - 1] {
+        assert_eq!(pays(sats, 99_000 - sats), Err(InspectRefusal::Dust), "{sats}, though it was asked for");
+    }
+    assert_eq!(pays(least, 99_000 - least), Ok(()));
+    // Change of this wallet is P2WSH.
+    for sats in [0, 1, 329] {
+        assert_eq!(pays(99_000 - sats, sats), Err(InspectRefusal::Dust), "{sats} of change");
+    }
+    assert_eq!(pays(99_000 - 330, 330), Ok(()));
 }
 
 #[test]

@@ -1,9 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use types::{Amount, Asset, Body, CustomerId, Digest, Moment, Network, OperatorId, SignerId, WalletId};
 
 use crate::approvals::Counted;
 use crate::json;
+use crate::keys::{self, KeyFault, Material};
 use crate::roles::Role;
 
 /// The constitution that every signer holds: who decides, over which wallets, up to which limits.
@@ -301,6 +302,43 @@ pub enum CharterError {
     /// A name is used twice or unknown, or a rule can never be met.
     #[error("the charter contradicts itself: {0}")]
     Contradiction(String),
+    /// Once grants with an end have ended, nobody could sign the next charter.
+    #[error(
+        "the charter locks everybody out in time: its quorum asks for {people} people of {organisations} organisations, \
+         {own_reading} of them with an SSH key, and among approvers whose grants have no end are {lasting} of \
+         {lasting_organisations}, {reading} with an SSH key; leave \"expires\" empty for enough approvers (\"review\" says \
+         when to look at them again), or ask for fewer"
+    )]
+    LockedOut {
+        /// People that the charter's quorum asks for.
+        people: u32,
+        /// Organisations that it asks for.
+        organisations: u32,
+        /// Of its people, how many must sign with an SSH key.
+        own_reading: u32,
+        /// Approvers whose grants have no end.
+        lasting: usize,
+        /// Their organisations.
+        lasting_organisations: usize,
+        /// Of these approvers, how many have an SSH key.
+        reading: usize,
+    },
+    /// A key that its verifier would never take, or under which others could sign.
+    #[error("{whose} cannot be used: {fault}")]
+    Key {
+        /// Which key, and whose.
+        whose: String,
+        /// What is wrong with it, and what to do.
+        fault: KeyFault,
+    },
+    /// One key in two places: whoever holds it would count twice.
+    #[error("{first} and {second} are one key, however it is spelled: each needs a key of its own")]
+    SharedKey {
+        /// Where it stands first.
+        first: String,
+        /// Where it stands again.
+        second: String,
+    },
 }
 
 impl Charter {
@@ -372,7 +410,6 @@ impl Charter {
         if self.signers.iter().any(|signer| signer.id.as_str() == types::EVERY_SIGNER) {
             return wrong(format!("no signer is named \"{}\": that means every one", types::EVERY_SIGNER));
         }
-        unique("journal key", self.signers.iter().map(|signer| signer.journal_key))?;
         // Whoever keeps two signers' machines could bring their keys together.
         unique("custodian", self.signers.iter().flat_map(|signer| &signer.custodians))?;
         if self.key_quorum.people < 2 {
@@ -381,8 +418,7 @@ impl Charter {
         if self.activation.seconds_max == 0 || self.activation.signatures_max == 0 {
             return wrong("no key could ever be activated".to_owned());
         }
-        // One key in the hands of two names would let one person count twice.
-        unique("operator key", self.operators.iter().flat_map(|operator| &operator.keys).map(|key| key_material(key)))?;
+        self.check_keys()?;
         let passkeys = || self.operators.iter().flat_map(|operator| &operator.passkeys);
         if self.own_reading == 0 && passkeys().next().is_some() {
             return wrong(
@@ -390,16 +426,15 @@ impl Charter {
             );
         }
         unique("passkey", passkeys().map(|passkey| passkey.credential.as_str()))?;
-        unique("passkey's key", passkeys().map(|passkey| passkey.public_key))?;
         if passkeys().next().is_some() && !self.relying_party.is_pinned() {
             return wrong(
                 "passkeys need a relying party: a domain, and one origin of it without a slash at its end".to_owned(),
             );
         }
-        unique("customer key", self.customers.iter().flat_map(|customer| &customer.keys))?;
         for operator in &self.operators {
             operator.check()?;
         }
+        self.check_organisations()?;
         for (name, quorum) in self.quorums() {
             self.reachable(name, quorum, false)?;
         }
@@ -407,6 +442,7 @@ impl Charter {
         if u32::try_from(reading.count()).unwrap_or(u32::MAX) < self.own_reading {
             return wrong(format!("own_reading is {}, and fewer approvers have an SSH key", self.own_reading));
         }
+        self.check_lasting()?;
         for tier in self.tiers.iter().filter(|tier| tier.device_bound) {
             if tier.quorum.people == 0 {
                 return wrong(format!(
@@ -454,6 +490,72 @@ impl Charter {
         }
         if self.wallets.iter().any(|wallet| wallet.asset.network() != self.network) {
             return wrong("a wallet's asset lives on another network".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Every key is one that its verifier takes, and stands in one place.
+    fn check_keys(&self) -> Result<(), CharterError> {
+        // One key in the hands of two names would let one person count twice.
+        let mut seen = BTreeMap::new();
+        for operator in &self.operators {
+            for (number, key) in (1..).zip(&operator.keys) {
+                take(&mut seen, format!("SSH key {number} of operator {}", operator.id), keys::ssh(key))?;
+            }
+            for passkey in &operator.passkeys {
+                let whose = format!("passkey {} of operator {}", passkey.credential, operator.id);
+                take(&mut seen, whose, keys::passkey(&passkey.public_key))?;
+            }
+        }
+        let mut seen = BTreeMap::new();
+        for customer in &self.customers {
+            for (number, key) in (1..).zip(&customer.keys) {
+                take(&mut seen, format!("key {number} of customer {}", customer.id), keys::ed25519(key))?;
+            }
+        }
+        let mut seen = BTreeMap::new();
+        for signer in &self.signers {
+            take(&mut seen, format!("the journal key of signer {}", signer.id), keys::ed25519(&signer.journal_key))?;
+        }
+        Ok(())
+    }
+
+    /// Grants that have ended decide nothing, not even about their renewal: so the next charter must never wait for one of them.
+    fn check_lasting(&self) -> Result<(), CharterError> {
+        let Quorum { people, organisations } = self.charter_quorum;
+        let own_reading = self.own_reading.min(people);
+        let can =
+            |operator: &&Operator| operator.is(Role::Approver) && operator.can_sign() && operator.expires.is_none();
+        let lasting: Vec<_> = self.operators.iter().filter(can).collect();
+        let names: BTreeSet<_> = lasting.iter().map(|operator| operator.organisation.as_str()).collect();
+        let reading = lasting.iter().filter(|operator| !operator.keys.is_empty()).count();
+        let enough = |there: usize, wanted: u32| u32::try_from(there).unwrap_or(u32::MAX) >= wanted;
+        if enough(lasting.len(), people) && enough(names.len(), organisations) && enough(reading, own_reading) {
+            return Ok(());
+        }
+        Err(CharterError::LockedOut {
+            people,
+            organisations,
+            own_reading,
+            lasting: lasting.len(),
+            lasting_organisations: names.len(),
+            reading,
+        })
+    }
+
+    /// One organisation under two spellings would count twice.
+    fn check_organisations(&self) -> Result<(), CharterError> {
+        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+        for operator in &self.operators {
+            let name = operator.organisation.as_str();
+            let first = *seen.entry(name.to_lowercase()).or_insert(name);
+            if first != name {
+                return Err(CharterError::Contradiction(format!(
+                    "the organisations \"{first}\" and \"{name}\" (of operator {}) differ only by capitals: spell one \
+                     organisation in one way, or give two of them names that people can tell apart",
+                    operator.id
+                )));
+            }
         }
         Ok(())
     }
@@ -516,6 +618,12 @@ impl Operator {
         if self.is(Role::Administrator) && (self.is(Role::Approver) || self.is(Role::Requester)) {
             return wrong("an administrator neither requests nor approves");
         }
+        let plain = self.organisation.split_whitespace().collect::<Vec<_>>().join(" ");
+        if plain.is_empty() || plain != self.organisation || plain.chars().any(is_unseen) {
+            return wrong(
+                "the organisation needs a name, of letters that are seen, with single spaces between words and none around",
+            );
+        }
         Ok(())
     }
 }
@@ -535,9 +643,26 @@ impl RelyingParty {
     }
 }
 
-/// The key without its comment: what makes two lines the same key.
-fn key_material(line: &str) -> String {
-    line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+/// Whether people would not see a letter: names that look alike must be alike.
+fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Takes a key into those that were seen, unless it is one of them.
+fn take(
+    seen: &mut BTreeMap<Material, String>,
+    whose: String,
+    key: Result<Material, KeyFault>,
+) -> Result<(), CharterError> {
+    let material = key.map_err(|fault| CharterError::Key { whose: whose.clone(), fault })?;
+    match seen.get(&material) {
+        Some(first) => Err(CharterError::SharedKey { first: first.clone(), second: whose }),
+        None => {
+            seen.insert(material, whose);
+            Ok(())
+        }
+    }
 }
 
 fn unique<T: Ord>(what: &str, names: impl Iterator<Item = T>) -> Result<(), CharterError> {

@@ -10,6 +10,7 @@ mod customer;
 mod decision;
 pub mod http_signature;
 mod json;
+mod keys;
 mod missing;
 mod passkey;
 mod roles;
@@ -24,8 +25,9 @@ pub use charter::{
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
 pub use decision::{BookEntry, Decision, Outcome, Question, Spent, Waits, decide, exposure_max};
+pub use keys::KeyFault;
 pub use missing::{missing, missing_in_tier};
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
 pub use sshsig::verify_ssh;
-pub use succession::{SuccessionError, verify_genesis, verify_succession};
+pub use succession::{SuccessionError, verify_genesis, verify_past_succession, verify_succession};

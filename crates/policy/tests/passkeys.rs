@@ -200,18 +200,23 @@ fn t08_passkeys_sign_the_next_charter_and_nothing_else_counts_for_it() {
     next.version = 2;
     next.previous = Some(current.digest());
     next.address_book_seconds = 7;
+    let now = types::Moment::from_seconds(common::NOW);
     let sign = |key: &Passkey, digest: &types::Digest| key.assert(&honest(digest));
     let by_olga = approval("olga", sign(&olga, &next.digest()));
     let both = [by_olga.clone(), approval("omar", sign(&omar, &next.digest()))];
     let lacking = policy::SuccessionError::OwnReading { needed: 1, counted: 0 };
-    assert_eq!(policy::verify_succession(&current, &next, &both), Err(lacking), "pages alone decide about no charter");
+    assert_eq!(
+        policy::verify_succession(&current, &next, &both, now),
+        Err(lacking),
+        "pages alone decide about no charter"
+    );
     let own = approval("olga", ssh_sign(&ssh, "claviger-charter", &next.digest()));
     let read = [own.clone(), both[1].clone()];
-    assert_eq!(policy::verify_succession(&current, &next, &read), Ok(()));
-    assert_eq!(policy::verify_succession(&current, &next, &[both[0].clone(), both[1].clone(), own]), Ok(()));
+    assert_eq!(policy::verify_succession(&current, &next, &read, now), Ok(()));
+    assert_eq!(policy::verify_succession(&current, &next, &[both[0].clone(), both[1].clone(), own], now), Ok(()));
     // An approval of an instruction is none of a charter, and the charter that is held was not signed now.
     for digest in [withdrawal(500).digest(), current.digest()] {
         let elsewhere = [by_olga.clone(), approval("omar", sign(&omar, &digest))];
-        assert!(policy::verify_succession(&current, &next, &elsewhere).is_err());
+        assert!(policy::verify_succession(&current, &next, &elsewhere, now).is_err());
     }
 }

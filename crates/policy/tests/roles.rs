@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{NOW, approval, charter, keygen, operator, ssh_sign, withdrawal};
+use common::{NOW, approval, charter, keygen, operator, ssh_line, ssh_sign, withdrawal};
 use policy::{
     Action, ApprovalRefusal, BookEntry, Counted, Destinations, Hours, Outcome, Question, Quorum, Role, Waits,
     count_approvals, decide, missing, permitted, role_table,
@@ -93,8 +93,8 @@ fn rule(charter: &policy::Charter, book: &[BookEntry], complete: Option<i64>, no
 }
 
 fn demo() -> policy::Charter {
-    let keys = |name: &str| vec![format!("ssh-ed25519 {name} comment")];
-    let mut charter = charter(vec![operator("olga", "north", &keys("A")), operator("omar", "south", &keys("B"))]);
+    let keys = |number| vec![ssh_line(number, "comment")];
+    let mut charter = charter(vec![operator("olga", "north", &keys(1)), operator("omar", "south", &keys(2))]);
     charter.tiers.truncate(1);
     charter
 }

@@ -178,6 +178,44 @@ fn t04_expired_approvals_and_older_charters() {
 }
 
 #[test]
+fn t05_nothing_follows_a_psbt_at_a_signers_door() {
+    let mut fleet = Cores::start();
+    let (instruction, wire) = fleet.house.withdrawal("tail", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 9_000_000, 1)], &[&instruction], 1_000);
+    let honest = common::hex_of(&psbt);
+    let ask = |psbt: String| RequestBody::Prepare { instructions: vec![wire.clone()], psbt };
+    for tail in ["00", "ff", &honest] {
+        assert_eq!(code(fleet.ask(0, ask(format!("{honest}{tail}")))).unwrap_err(), "psbt");
+    }
+    assert!(matches!(code(fleet.ask(0, ask(honest))), Ok(ReplyBody::Prepared { .. })));
+}
+
+#[test]
+fn t04_approvers_whose_grants_have_ended_change_no_signers_charter() {
+    // Omar was taken on until an hour from now; olga and oona stay.
+    let until = Cores::start().now.plus_seconds(3600);
+    let mut fleet = Cores::decided(|charter| charter.operators[1].expires = Some(until));
+    let mut next = fleet.house.charter.clone();
+    next.version = 2;
+    next.previous = Some(fleet.house.charter.digest());
+    next.totals.clear();
+    let text = String::from_utf8(next.to_bytes()).unwrap();
+    let adopt = |fleet: &Cores, names: [&str; 2]| {
+        let approvals = names.map(|name| {
+            let approval = fleet.house.ssh(name, name, "claviger-charter", &next.digest());
+            signer_wire::Approval { operator: approval.operator.to_string(), signature: approval.signature }
+        });
+        RequestBody::Adopt { charter: text.clone(), approvals: approvals.to_vec() }
+    };
+    let before = adopt(&fleet, ["olga", "omar"]);
+    assert_eq!(code(fleet.ask(0, before.clone())), Ok(ReplyBody::Done), "while the grant holds");
+    fleet.now = until;
+    assert_eq!(code(fleet.ask(1, before)).unwrap_err(), "charter-succession", "kept back until it had ended");
+    let others = adopt(&fleet, ["olga", "oona"]);
+    assert_eq!(code(fleet.ask(1, others)), Ok(ReplyBody::Done));
+}
+
+#[test]
 fn t07_an_instruction_is_paid_once_also_through_chains_of_tries_and_other_pairs() {
     let mut fleet = Cores::start();
     let (instruction, honest) = fleet.house.withdrawal("once", 50_000, fleet.now);

@@ -76,5 +76,5 @@ pub fn run(charter: &Path, psbt: &Path, instructions: &[PathBuf]) -> Result<Repo
 fn read_psbt(path: &Path) -> Result<Psbt, String> {
     let text = String::from_utf8(read(path)?).map_err(|_| format!("{} is not text", path.display()))?;
     let bytes = hex::decode(text.trim()).map_err(|error| format!("{}: {error}", path.display()))?;
-    Psbt::deserialize(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+    chains::bitcoin::read_psbt(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -17,6 +17,16 @@ use policy::{
 };
 use types::{Amount, Asset, Body, Instruction, Moment, Network};
 
+/// The public key of the first test vector of RFC 8032, section 7.1.
+const JOURNAL_KEY: [u8; 32] = [
+    0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e, 0xe1, 0x72,
+    0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
+];
+/// Security keys of SSH, with the public keys of the next two vectors.
+const SECURITY_KEYS: [&str; 2] = [
+    "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAID1AF8PoQ4lakrcKp00bfrycmCzPLsSWjMDNVfEq9GYMAAAABHNzaDo=",
+    "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIPxRzY5iGKGjjaR+0AIw8FgIFu0TujMDrF3rkRVIkIAlAAAABHNzaDo=",
+];
 const OUTSIDE: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
 struct Desk {
@@ -48,7 +58,7 @@ impl Desk {
             operators: operators.to_vec(),
             relying_party: RelyingParty::default(),
             customers: vec![],
-            signers: vec![SignerIdentity::online("s1".parse().unwrap(), [1; 32])],
+            signers: vec![SignerIdentity::online("s1".parse().unwrap(), JOURNAL_KEY)],
             wallets: vec![Wallet {
                 id: "hot".parse().unwrap(),
                 asset: Asset::Bitcoin(Network::Regtest),
@@ -190,8 +200,8 @@ fn an_approver_reads_signs_and_counts() {
     let charter = policy::Charter::from_bytes(&std::fs::read(desk.directory.path().join("charter.json")).unwrap());
     let mut asks = charter.clone().unwrap();
     asks.tiers[0].device_bound = true;
-    for operator in &mut asks.operators {
-        operator.keys.push(format!("sk-ssh-ed25519@openssh.com {}", operator.id));
+    for (operator, line) in asks.operators.iter_mut().zip(SECURITY_KEYS) {
+        operator.keys.push(line.to_owned());
     }
     desk.write("charter.json", &asks.to_bytes());
     let (code, text) = count(&[&olga, &omar]);

@@ -10,6 +10,10 @@ use super::descriptor::{Branch, Derived, WalletDescriptor};
 use super::generate::SEQUENCE;
 use super::select::INPUTS_MAX;
 
+/// The highest block that a lock time may name. A transaction that is held back for decades pays nobody, while its coins and limits count
+/// as used. The chain comes here after the year 2040; a wallet that still makes transactions then needs another bound.
+pub const LOCK_HEIGHT_MAX: u32 = 1_800_000;
+
 /// An output that an instruction asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Payment {
@@ -91,8 +95,8 @@ macro_rules! refusals {
 refusals! {
     /// Not version 2.
     Version = "transaction-version", "the transaction's version is not 2";
-    /// Lock time is a time, or sequences are not as generated.
-    LockTime = "lock-time", "the lock time is not a block height, or a sequence is not 0xfffffffd";
+    /// Lock time is a time or a height far off, or sequences are not as generated.
+    LockTime = "lock-time", "the lock time is not a block height up to 1,800,000, or a sequence is not 0xfffffffd";
     /// No inputs or too many.
     InputCount = "input-count", "the transaction has no inputs or more than 500";
     /// One coin twice.
@@ -113,6 +117,8 @@ refusals! {
     PaymentMissing = "payment-missing", "the transaction does not pay exactly what the instructions say";
     /// An output that nobody asked for.
     ForeignOutput = "foreign-output", "an output is neither a payment that was asked for nor change of this wallet";
+    /// An output that no node relays.
+    Dust = "dust", "an output is worth less than the network relays";
     /// Change at a place where nobody would look.
     ChangePath = "change-path", "the change goes to an index beyond the gap limit or to another branch";
     /// Two change outputs.
@@ -123,6 +129,23 @@ refusals! {
     FeeCap = "fee-cap", "the fee is over the cap for a transaction";
     /// The fee rate is over the cap.
     FeeRateCap = "fee-rate-cap", "the fee rate is over the cap";
+}
+
+/// Why bytes are not a PSBT.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PsbtError {
+    /// They cannot be read.
+    #[error("the PSBT cannot be read: {0}")]
+    Form(String),
+    /// Something follows the PSBT, or it is spelled in another way than it would be written here.
+    #[error("the PSBT is not in the one spelling that is accepted, or something follows it")]
+    Spelling,
+}
+
+/// Reads a PSBT in the one spelling in which it is written here, with nothing after it: what is not read cannot be checked.
+pub fn read_psbt(bytes: &[u8]) -> Result<Psbt, PsbtError> {
+    let psbt = Psbt::deserialize(bytes).map_err(|error| PsbtError::Form(error.to_string()))?;
+    if psbt.serialize() == bytes { Ok(psbt) } else { Err(PsbtError::Spelling) }
 }
 
 /// Reads what the transaction does and refuses everything that is not exactly `payments` plus at most one change output.
@@ -161,8 +184,9 @@ fn form(psbt: &Psbt) -> Result<(), InspectRefusal> {
     if transaction.version != Version::TWO {
         return Err(InspectRefusal::Version);
     }
-    let height = matches!(transaction.lock_time, LockTime::Blocks(_));
-    if !height || transaction.input.iter().any(|input| input.sequence != SEQUENCE) {
+    let near =
+        matches!(transaction.lock_time, LockTime::Blocks(height) if height.to_consensus_u32() <= LOCK_HEIGHT_MAX);
+    if !near || transaction.input.iter().any(|input| input.sequence != SEQUENCE) {
         return Err(InspectRefusal::LockTime);
     }
     if transaction.input.is_empty()
@@ -175,7 +199,13 @@ fn form(psbt: &Psbt) -> Result<(), InspectRefusal> {
     if distinct.len() != transaction.input.len() {
         return Err(InspectRefusal::SameInput);
     }
-    if !psbt.unknown.is_empty() || !psbt.proprietary.is_empty() || !psbt.xpub.is_empty() {
+    // An output without a slot would not be looked at below.
+    if transaction.output.len() != psbt.outputs.len()
+        || psbt.version != 0
+        || !psbt.unknown.is_empty()
+        || !psbt.proprietary.is_empty()
+        || !psbt.xpub.is_empty()
+    {
         return Err(InspectRefusal::UnknownFields);
     }
     Ok(())
@@ -232,11 +262,22 @@ fn outputs(
     for (vout, (output, slot)) in psbt.unsigned_tx.output.iter().zip(&psbt.outputs).enumerate() {
         let sats = output.value.to_sat();
         let asked = owed.iter().position(|payment| payment.sats == sats && payment.script == output.script_pubkey);
+        // Whoever was asked about a payment of so little was asked about one that never arrives.
+        let dust = output.value < output.script_pubkey.minimal_non_dust();
         if let Some(position) = asked {
+            if *slot != psbt::Output::default() {
+                return Err(InspectRefusal::UnknownFields);
+            }
+            if dust {
+                return Err(InspectRefusal::Dust);
+            }
             owed.swap_remove(position);
             continue;
         }
         let index = change_index(slot, &output.script_pubkey, wallet, caps)?;
+        if dust {
+            return Err(InspectRefusal::Dust);
+        }
         if change.is_some() {
             return Err(InspectRefusal::TwoChanges);
         }
@@ -263,7 +304,16 @@ fn change_index(
         return Err(InspectRefusal::ChangePath);
     }
     let derived = wallet.derive(branch, index).map_err(|_| InspectRefusal::ChangePath)?;
-    if derived.script_pubkey == *script { Ok(index) } else { Err(InspectRefusal::ForeignOutput) }
+    if derived.script_pubkey != *script {
+        return Err(InspectRefusal::ForeignOutput);
+    }
+    // Nothing rides along, and what is said of the change is true: devices and people read it.
+    let expected = psbt::Output {
+        witness_script: slot.witness_script.as_ref().map(|_| derived.witness_script),
+        bip32_derivation: derived.keys,
+        ..psbt::Output::default()
+    };
+    if *slot == expected { Ok(index) } else { Err(InspectRefusal::UnknownFields) }
 }
 
 fn vbytes_signed(psbt: &Psbt, wallet: &WalletDescriptor, inputs: &[EffectInput]) -> u64 {

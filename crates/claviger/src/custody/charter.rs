@@ -37,7 +37,7 @@ impl Custody {
     ) -> Result<Adoption, Problem> {
         let next =
             Charter::from_bytes(text.as_bytes()).map_err(|error| Problem::invalid("charter", error.to_string()))?;
-        verify_succession(&self.charter, &next, approvals)
+        verify_succession(&self.charter, &next, approvals, now)
             .map_err(|error| Problem::new(403, "charter-succession", error.to_string()))?;
         let asked = self.store.transactions_in(TransactionState::Generated).await?;
         if !asked.is_empty() && !force {

@@ -284,7 +284,7 @@ impl Custody {
         let mut counted = Counted::default();
         for approval in approvals {
             // What is done was counted under the charter before.
-            if (row.state != "open" || self.signature_counts(next, approval))
+            if (row.state != "open" || self.signature_counts(next, approval, now))
                 && let Some(operator) = self.charter.operator(&approval.operator)
             {
                 counted.people.push(operator.id.clone());
@@ -294,7 +294,7 @@ impl Custody {
                 }
             }
         }
-        let missing = match verify_succession(&self.charter, next, approvals) {
+        let missing = match verify_succession(&self.charter, next, approvals, now) {
             Ok(()) => String::new(),
             Err(policy::SuccessionError::Quorum { .. } | policy::SuccessionError::OwnReading { .. }) => {
                 missing(&self.charter, None, &counted, quorum, now)
@@ -318,9 +318,9 @@ impl Custody {
     }
 
     /// Whether one signature on a charter holds.
-    fn signature_counts(&self, next: &Charter, approval: &Approval) -> bool {
+    fn signature_counts(&self, next: &Charter, approval: &Approval, now: Moment) -> bool {
         let quorum = self.charter.charter_quorum;
-        match verify_succession(&self.charter, next, std::slice::from_ref(approval)) {
+        match verify_succession(&self.charter, next, std::slice::from_ref(approval), now) {
             Ok(()) => quorum.people <= 1,
             Err(policy::SuccessionError::Quorum { counted, .. }) => counted == 1,
             // It is valid, and one more has to read elsewhere.
@@ -343,7 +343,7 @@ impl Custody {
         let approval = Approval { operator: operator.clone(), signature: signature.to_owned() };
         let refused = if row.kind == "charter" {
             let next = Charter::from_bytes(row.text.as_bytes());
-            let counts = next.is_ok_and(|next| self.signature_counts(&next, &approval));
+            let counts = next.is_ok_and(|next| self.signature_counts(&next, &approval, now));
             (!counts).then(|| {
                 "the signature is not over this charter, or the charter in force does not let you sign it".to_owned()
             })
@@ -376,7 +376,7 @@ impl Custody {
     fn worth(&self, row: &ProposalRow, approval: Approval, now: Moment) -> Option<KeyPlace> {
         if row.kind == "charter" {
             let next = Charter::from_bytes(row.text.as_bytes()).ok()?;
-            return self.signature_counts(&next, &approval).then_some(KeyPlace::Anywhere);
+            return self.signature_counts(&next, &approval, now).then_some(KeyPlace::Anywhere);
         }
         let instruction = Instruction::from_canonical(row.text.as_bytes()).ok()?;
         worth(&self.charter, &instruction, approval, now)

@@ -53,9 +53,16 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
-    // Only global unicast, without what wraps an address of version 4 and without documentation.
+    // Only what is given out for global unicast. Within it are special (RFC 6890 and its registry): 2001::/23, which wraps addresses of
+    // version 4 (Teredo) or names no host; documentation in 2001:db8::/32 and 3fff::/20; 6to4 in 2002::/16, wrapping them again.
     let global = (0x2000..0x4000).contains(&first);
-    global && first != 0x2002 && !(first == 0x2001 && (second == 0 || second == 0x0db8))
+    let special = match first {
+        0x2001 => second < 0x0200 || second == 0x0db8,
+        0x2002 => true,
+        0x3fff => second < 0x1000,
+        _ => false,
+    };
+    global && !special
 }
 
 /// Looks names up, and gives no address out that is not public.
@@ -303,7 +310,12 @@ mod tests {
     #[test]
     fn t08_only_addresses_of_the_public_internet_are_told() {
         let public = |text: &str| text.parse().map(is_public);
-        for address in ["93.184.215.14", "1.1.1.1", "100.63.0.1", "100.128.0.1", "172.32.0.1", "2606:4700::1111"] {
+        for address in ["93.184.215.14", "1.1.1.1", "100.63.0.1", "100.128.0.1", "172.32.0.1"] {
+            assert_eq!(public(address), Ok(true), "{address}");
+        }
+        // The neighbours of what is not public.
+        for address in ["2606:4700::1111", "2001:200::1", "2001:db7:ffff::1", "2001:db9::1", "2003::1", "3fff:1000::1"]
+        {
             assert_eq!(public(address), Ok(true), "{address}");
         }
         for address in [
@@ -329,9 +341,28 @@ mod tests {
             "::ffff:10.0.0.1",
             "::ffff:127.0.0.1",
             "64:ff9b::a00:1",
-            "2002:a00:1::",
+            "::10.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "64:ff9b::5db8:d70e",
+            "64:ff9b:1::a00:1",
+            "100::1",
             "2001::1",
+            "2001:0:5db8:d70e::1",
+            "2001:2::1",
+            "2001:10::1",
+            "2001:20::1",
+            "2001:30::1",
+            "2001:1ff:ffff::1",
             "2001:db8::1",
+            "2002:a00:1::",
+            "2002:5db8:d70e::1",
+            "3fff::1",
+            "3fff:fff:ffff::1",
+            "5f00::1",
+            "fc00::1",
+            "febf::1",
+            "fec0::1",
+            "ff0e::1",
         ] {
             assert_eq!(public(address), Ok(false), "{address}");
         }

@@ -46,6 +46,17 @@ pub fn approval(operator: &str, signature: String) -> Approval {
     Approval { operator: operator.parse().unwrap(), signature }
 }
 
+/// An Ed25519 public key, each number another.
+pub fn ed25519(number: u8) -> [u8; 32] {
+    ed25519_dalek::SigningKey::from_bytes(&[number; 32]).verifying_key().to_bytes()
+}
+
+/// The same as a line of OpenSSH, with a comment.
+pub fn ssh_line(number: u8, comment: &str) -> String {
+    let key = ssh_key::public::Ed25519PublicKey(ed25519(number));
+    format!("{} {comment}", ssh_key::PublicKey::from(key).to_openssh().unwrap())
+}
+
 pub fn operator(id: &str, organisation: &str, keys: &[String]) -> Operator {
     Operator {
         id: id.parse().unwrap(),
@@ -93,8 +104,10 @@ pub fn charter(operators: Vec<Operator>) -> Charter {
         network: Network::Regtest,
         operators,
         relying_party: RelyingParty::default(),
-        customers: vec![Customer { id: "alice".parse().unwrap(), keys: vec![[7; 32]] }],
-        signers: (1..=3u8).map(|n| SignerIdentity::online(format!("s{n}").parse().unwrap(), [n; 32])).collect(),
+        customers: vec![Customer { id: "alice".parse().unwrap(), keys: vec![ed25519(7)] }],
+        signers: (1..=3u8)
+            .map(|n| SignerIdentity::online(format!("s{n}").parse().unwrap(), ed25519(100 + n)))
+            .collect(),
         wallets: vec![wallet("hot", WalletClass::Hot), wallet("cold", WalletClass::Cold)],
         tiers: vec![
             tier("automatic", PaymentKind::CustomerWithdrawal, 100, vec![window(3600, 250)], 0, Destinations::Any),

@@ -164,7 +164,7 @@ impl Core {
     ) -> Result<ReplyBody, Refused> {
         let next = Charter::from_bytes(text.as_bytes()).map_err(|error| Refused::new("charter", error.to_string()))?;
         let approvals = approvals.iter().map(read_approval).collect::<Result<Vec<_>, _>>()?;
-        policy::verify_succession(self.charter()?, &next, &approvals)
+        policy::verify_succession(self.charter()?, &next, &approvals, now)
             .map_err(|error| Refused::new("charter-succession", error.to_string()))?;
         if !self.offline() {
             self.check_clock(now)?;

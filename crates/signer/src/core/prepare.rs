@@ -75,7 +75,7 @@ pub(crate) fn read_approval(wire: &signer_wire::Approval) -> Result<Approval, Re
 
 fn read_psbt(text: &str) -> Result<Psbt, Refused> {
     let bytes = hex::decode(text).map_err(|_| Refused::new("psbt", "the PSBT is not hexadecimal"))?;
-    Psbt::deserialize(&bytes).map_err(|error| Refused::new("psbt", format!("the PSBT cannot be read: {error}")))
+    chains::bitcoin::read_psbt(&bytes).map_err(|error| Refused::new("psbt", error.to_string()))
 }
 
 impl Core {
