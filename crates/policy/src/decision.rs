@@ -104,7 +104,7 @@ pub enum Outcome {
 }
 
 /// How far a creation time may lie ahead of the reader's clock, in seconds.
-const FUTURE_SECONDS_MAX: i64 = 300;
+pub const FUTURE_SECONDS_MAX: i64 = 300;
 
 /// Decides by the charter. Tiers are tried in the charter's order; the first whose every rule holds is taken.
 pub fn decide(question: &Question<'_>) -> Decision {

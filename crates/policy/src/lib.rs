@@ -6,6 +6,7 @@
 mod approvals;
 mod changes;
 mod charter;
+mod check;
 mod customer;
 mod decision;
 pub mod http_signature;
@@ -24,7 +25,7 @@ pub use charter::{
     PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
-pub use decision::{BookEntry, Decision, Outcome, Question, Spent, Waits, decide, exposure_max};
+pub use decision::{BookEntry, Decision, FUTURE_SECONDS_MAX, Outcome, Question, Spent, Waits, decide, exposure_max};
 pub use keys::KeyFault;
 pub use missing::{missing, missing_in_tier};
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
