@@ -119,22 +119,20 @@ pub fn never_signed(signers: &mut [SignerClient], txid: &str, instructions: &[St
 /// Keeps no memory of its own, so that it makes up for every crash.
 pub fn settle_all(signers: &mut [SignerClient]) -> (usize, Vec<(usize, CallError)>) {
     let mut errors = Vec::new();
-    let mut standing: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut concerned = Vec::new();
+    let mut standing: BTreeMap<String, (Vec<String>, Vec<usize>)> = BTreeMap::new();
     for (position, signer) in signers.iter_mut().enumerate() {
-        match signer.call(RequestBody::Standing) {
-            Ok(ReplyBody::Standing(found)) if found.is_empty() => {}
-            Ok(ReplyBody::Standing(found)) => {
-                concerned.push(position);
-                standing.extend(found.into_iter().map(|one| (one.txid, one.instructions)));
-            }
-            Ok(_) => errors.push((position, CallError::Unexpected)),
-            Err(error) => errors.push((position, error)),
+        if let Err(error) = standing_at(signer, position, &mut standing) {
+            errors.push((position, error));
         }
     }
-    let mut attestations: Vec<Attestation> = Vec::new();
-    for (txid, instructions) in &standing {
+    let count = standing.len();
+    for (txid, (instructions, concerned)) in standing {
+        let mut attestations: Vec<Attestation> = Vec::new();
         for (position, signer) in signers.iter_mut().enumerate() {
+            // One that hangs is waited for once, and not for each transaction.
+            if errors.iter().any(|(away, _)| *away == position) {
+                continue;
+            }
             let question = RequestBody::Attest { txid: txid.clone(), instructions: instructions.clone() };
             match signer.call(question) {
                 Ok(ReplyBody::Attested(said)) => attestations.extend(said),
@@ -142,14 +140,34 @@ pub fn settle_all(signers: &mut [SignerClient]) -> (usize, Vec<(usize, CallError
                 Err(error) => errors.push((position, error)),
             }
         }
-    }
-    for position in concerned {
-        let question = RequestBody::Settle { attestations: attestations.clone() };
-        if let Some(Err(error)) = signers.get_mut(position).map(|signer| signer.call(question)) {
-            errors.push((position, error));
+        for position in concerned {
+            let question = RequestBody::Settle { attestations: attestations.clone() };
+            if let Some(Err(error)) = signers.get_mut(position).map(|signer| signer.call(question)) {
+                errors.push((position, error));
+            }
         }
     }
-    (standing.len(), errors)
+    (count, errors)
+}
+
+/// Adds all that stands at one signer: the instructions of each transaction, and at whom it stands.
+fn standing_at(
+    signer: &mut SignerClient,
+    position: usize,
+    standing: &mut BTreeMap<String, (Vec<String>, Vec<usize>)>,
+) -> Result<(), CallError> {
+    let mut after = String::new();
+    loop {
+        let ReplyBody::Standing(found) = signer.call(RequestBody::Standing { after: after.clone() })? else {
+            return Err(CallError::Unexpected);
+        };
+        // Identifiers go up; a signer that says otherwise is asked no more.
+        let Some(last) = found.last().map(|one| one.txid.clone()).filter(|last| *last > after) else { return Ok(()) };
+        for one in found {
+            standing.entry(one.txid).or_insert_with(|| (one.instructions, Vec::new())).1.push(position);
+        }
+        after = last;
+    }
 }
 
 /// Has the others of the session remember one signer's intent.

@@ -77,7 +77,10 @@ pub enum RequestBody {
     /// How much of each limit is used?
     Exposure,
     /// Which transactions have you released, of which nobody has proved to you what came of them? They count in full until then.
-    Standing,
+    Standing {
+        /// The last of those that were told before; empty to begin.
+        after: String,
+    },
     /// What do you know of this transaction? Say it under your signature.
     Attest {
         /// Its identifier.
@@ -398,7 +401,7 @@ pub enum ReplyBody {
     },
     /// To `Exposure`.
     Exposure(Vec<Limit>),
-    /// To `Standing`.
+    /// To `Standing`: in the order of their identifiers, some at a time.
     Standing(Vec<Standing>),
     /// To `Attest`.
     Attested(Vec<Attestation>),

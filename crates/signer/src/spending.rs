@@ -120,7 +120,7 @@ impl Spending {
         })
     }
 
-    /// Signatures of a transaction (named by a digest of its identifier) are handed out: it counts in full until it is known what came
+    /// Signatures of a transaction (named by its identifier) are handed out: it counts in full until it is known what came
     /// of it. The same transaction released again changes nothing.
     pub fn released(&mut self, transaction: Digest, reserved: &Reserved) {
         let line = self.line(&reserved.wallet, &reserved.tier);
@@ -136,22 +136,39 @@ impl Spending {
     /// Enough signers have released this transaction: what it adds to what its instructions used before ages from now on. Moments come
     /// in order, as the journal's records do.
     pub fn left(&mut self, transaction: &Digest, now: Moment) {
-        for id in self.open.remove(transaction).unwrap_or_default() {
-            let Some(own) = self.own.get_mut(&id) else { continue };
-            let Some(place) = own.open.iter().position(|(other, ..)| other == transaction) else { continue };
-            let (_, line, amount) = own.open.remove(place);
-            let more = amount.checked_sub(own.left).unwrap_or(Amount::ZERO);
-            own.left = own.left.max(amount);
-            if let (false, Some(line_of)) = (more.is_zero(), self.lines.get_mut(line)) {
-                let at = line_of.add(more, now);
-                own.charges.push(Charge { line, at, amount: more });
+        for id in self.open.get(transaction).cloned().unwrap_or_default() {
+            let Some(own) = self.own.get(&id) else { continue };
+            let found = own.open.iter().find(|(other, ..)| other == transaction);
+            if let Some((_, line, amount)) = found.copied() {
+                self.leave(&id, line, amount, now);
             }
         }
     }
 
-    /// No transaction for this instruction can ever have enough signatures any more.
-    pub fn never(&mut self, id: &InstructionId) {
-        for (transaction, ..) in self.own.get_mut(id).map(|own| std::mem::take(&mut own.open)).unwrap_or_default() {
+    /// So many say that they never sign for this instruction that nothing more leaves for it, or that it was whole before they said so:
+    /// some of them may be the attacker's. Either way what counts for it ages from now on.
+    pub fn never(&mut self, id: &InstructionId, now: Moment) {
+        while let Some((_, line, amount)) =
+            self.own.get(id).and_then(|own| own.open.iter().min_by_key(|(_, _, amount)| *amount)).copied()
+        {
+            self.leave(id, line, amount, now);
+        }
+    }
+
+    /// What an instruction used is so much from now on; transactions of no more than that add nothing any more, and are forgotten.
+    fn leave(&mut self, id: &InstructionId, line: usize, amount: Amount, now: Moment) {
+        let Some(own) = self.own.get_mut(id) else { return };
+        let more = amount.checked_sub(own.left).unwrap_or(Amount::ZERO);
+        own.left = own.left.max(amount);
+        if let (false, Some(line_of)) = (more.is_zero(), self.lines.get_mut(line)) {
+            let at = line_of.add(more, now);
+            own.charges.push(Charge { line, at, amount: more });
+        }
+        let left = own.left;
+        let (over, open) = std::mem::take(&mut own.open).into_iter().partition(|(_, _, amount)| *amount <= left);
+        own.open = open;
+        let over: Vec<(Digest, usize, Amount)> = over;
+        for (transaction, ..) in over {
             if let Some(ids) = self.open.get_mut(&transaction) {
                 ids.remove(id);
                 if ids.is_empty() {

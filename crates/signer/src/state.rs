@@ -7,6 +7,7 @@ use chains::bitcoin::WalletDescriptor;
 use policy::{BookEntry, Charter};
 use types::{CustomerId, Digest, Instruction, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
 
+use crate::core::{AWAITING_PEERS, JOURNAL_BEHIND};
 use crate::life::{Actor, Authorised, Ceremony, KeyName, Life};
 use crate::record::{Event, Intended, KeyMove, Nonsense, Paid, Record};
 use crate::spending::{Reserved, Spending};
@@ -25,8 +26,8 @@ pub struct Pinned {
 pub struct Standing {
     /// The wallet that pays.
     pub wallet: WalletId,
-    /// What it pays for, in canonical form.
-    pub instructions: Vec<(InstructionId, String)>,
+    /// What it pays for: identifier, digest and canonical form.
+    pub instructions: Vec<(InstructionId, Digest, String)>,
 }
 
 /// The signer's memory.
@@ -36,6 +37,9 @@ pub struct State {
     pub charter: Option<Charter>,
     /// The charter under which this signer was restored.
     pub base: Option<Digest>,
+    /// Since when this journal has everything that was ever signed with this signer's keys; none for always. Before it, another journal
+    /// may have had more: the signer was restored, or people opened it although its journal was behind or no peer vouched for it.
+    pub whole_since: Option<Moment>,
     /// Time of the newest record.
     pub last: Option<Moment>,
     /// Instructions that were prepared.
@@ -121,7 +125,10 @@ impl State {
                 self.life.apply(&moves, &Actor { cause, ..Actor::default() }, at)?;
                 self.charter = Some(charter);
             }
-            Event::Base { charter } => self.base = Some(charter.parse().map_err(|_| Nonsense)?),
+            Event::Base { charter } => {
+                self.base = Some(charter.parse().map_err(|_| Nonsense)?);
+                self.whole_since = Some(at);
+            }
             Event::Intent { instructions, change_index, .. } => {
                 for intended in instructions {
                     self.intend(intended, *change_index)?;
@@ -136,6 +143,9 @@ impl State {
             }
             Event::Opened { latch, instruction } => {
                 self.latches.remove(latch);
+                if latch == AWAITING_PEERS || latch == JOURNAL_BEHIND {
+                    self.whole_since = Some(at);
+                }
                 self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);
             }
             Event::AnchorReleased { payment, instruction } => {
@@ -163,7 +173,7 @@ impl State {
                 }
             }
             Event::Left { txid } => self.leave(&txid.parse().map_err(|_| Nonsense)?, at),
-            Event::Never { instruction } => self.never(&instruction.parse().map_err(|_| Nonsense)?),
+            Event::Never { instruction } => self.never(&instruction.parse().map_err(|_| Nonsense)?, at),
             Event::Keys { moves, by } => self.life.apply(moves, &by.into(), at)?,
             Event::Device { account, facts, holders, certificate, moves, by } => {
                 self.life.device(*account, facts, holders, certificate)?;
@@ -208,11 +218,12 @@ impl State {
     fn hand_out(&mut self, transaction: Digest, wallet: WalletId, paid: &[Paid]) -> Result<(), Nonsense> {
         let mut instructions = Vec::with_capacity(paid.len());
         for one in paid {
-            let id = Instruction::from_canonical(one.canonical.as_bytes()).map_err(|_| Nonsense)?.id;
+            let instruction = Instruction::from_canonical(one.canonical.as_bytes()).map_err(|_| Nonsense)?;
+            let (id, digest) = (instruction.id.clone(), instruction.digest());
             let amount = one.amount.parse().map_err(|_| Nonsense)?;
             let (wallet, tier) = (wallet.clone(), one.tier.clone());
             self.spending.released(transaction, &Reserved { id: id.clone(), wallet, tier, amount });
-            instructions.push((id, one.canonical.clone()));
+            instructions.push((id, digest, one.canonical.clone()));
         }
         self.released.insert(transaction);
         if self.spending.is_open(&transaction) {
@@ -223,11 +234,16 @@ impl State {
 
     fn leave(&mut self, transaction: &Digest, at: Moment) {
         self.spending.left(transaction, at);
-        self.standing.remove(transaction);
+        self.settle();
     }
 
-    fn never(&mut self, instruction: &InstructionId) {
-        self.spending.never(instruction);
+    fn never(&mut self, instruction: &InstructionId, at: Moment) {
+        self.spending.never(instruction, at);
+        self.settle();
+    }
+
+    /// Forgets what counts no more in full.
+    fn settle(&mut self) {
         let spending = &self.spending;
         self.standing.retain(|transaction, _| spending.is_open(transaction));
     }

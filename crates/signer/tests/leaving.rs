@@ -118,15 +118,19 @@ fn t07_nobody_but_peers_says_that_a_payment_has_left() {
     code(fleet.ask(0, RequestBody::Settle { attestations: lies })).unwrap();
     pass(&mut fleet, 7_000);
     assert_eq!(used(&mut fleet, 0), 91_000);
-    // After its end, both others say that they never will: then it can never be whole, and counts no more.
+    // After its end, both others say that they never will; one of them could lie, so that its charge ages and is not dropped.
     pass(&mut fleet, 86_400);
     let ReplyBody::Attested(second) = fleet.ask(1, attest.clone()) else { panic!("no answer") };
     assert_eq!(second.iter().map(|one| one.fate).collect::<Vec<_>>(), [Fate::Never]);
     code(fleet.ask(0, RequestBody::Settle { attestations: second })).unwrap();
     assert_eq!(used(&mut fleet, 0), 91_000, "one of two is not enough: the third signer could still complete it");
     fleet.settle();
+    assert_eq!(used(&mut fleet, 0), 91_000);
+    pass(&mut fleet, 3_600);
     assert_eq!(used(&mut fleet, 0), 0);
-    let ReplyBody::Standing(standing) = fleet.ask(0, RequestBody::Standing) else { panic!("no answer") };
+    let ReplyBody::Standing(standing) = fleet.ask(0, RequestBody::Standing { after: String::new() }) else {
+        panic!("no answer")
+    };
     assert!(standing.is_empty());
 }
 
@@ -143,7 +147,7 @@ fn t07_a_ticket_ends_after_a_minute() {
 }
 
 #[test]
-fn t07_limits_are_looked_at_again_at_release() {
+fn t07_tickets_that_wait_count_against_each_other() {
     let mut fleet = Cores::start();
     let tickets: Vec<_> = (0..4)
         .map(|n| {
@@ -152,7 +156,20 @@ fn t07_limits_are_looked_at_again_at_release() {
         })
         .collect();
     let refused: Vec<&str> = tickets.iter().filter_map(|one| one.as_ref().err().map(String::as_str)).collect();
-    assert_eq!(refused, ["approvals-missing", "approvals-missing"], "tickets that wait count against each other");
+    assert_eq!(refused, ["approvals-missing", "approvals-missing"]);
+}
+
+#[test]
+fn t04_a_grant_that_ends_between_ticket_and_release_approves_nothing() {
+    let end = Cores::start().now.plus_seconds(30);
+    let mut fleet = Cores::decided(|charter| charter.operators[0].expires = Some(end));
+    let (instruction, mut wire) = fleet.house.withdrawal("grant", 5_000_000, fleet.now);
+    wire.evidence.approvals = ["olga", "omar"].map(|name| fleet.house.approve(name, &instruction)).to_vec();
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 9_000_000, 1)], &[&instruction], 1_000);
+    let (ticket, head) = fleet.prepare(0, &[wire], &psbt).unwrap();
+    let about = fleet.witness(1, &head).unwrap();
+    fleet.now = end;
+    assert_eq!(fleet.release(0, &ticket, vec![about]).unwrap_err(), "approvals-missing");
 }
 
 #[test]
@@ -236,4 +253,73 @@ fn t07_tickets_from_before_a_freeze_are_worth_nothing_after_it() {
     code(fleet.ask(0, RequestBody::Execute { instruction: open })).unwrap();
     assert_eq!(fleet.release(0, &ticket, vec![about]).unwrap_err(), "unknown-ticket");
     assert!(fleet.prepare(0, &wires, &psbt).is_ok());
+}
+
+#[test]
+fn t05_a_signer_with_an_old_journal_swears_to_nothing() {
+    let mut fleet = Cores::start();
+    let (instruction, wire) = fleet.house.withdrawal("old", 50_000, fleet.now);
+    let psbt = fleet.house.psbt(&[fleet.house.coin(0, 100_000, 1)], &[&instruction], 1_000);
+    let attest = RequestBody::Attest {
+        txid: psbt.unsigned_tx.compute_txid().to_string(),
+        instructions: vec![wire.canonical.clone()],
+    };
+    let keep = tempfile::tempdir().unwrap();
+    let old = keep.path().join("journal");
+    fleet.restart(1, |journal| assert!(std::fs::copy(journal, &old).unwrap() > 0));
+    fleet.admit(1, &[0, 2]).unwrap();
+    fleet.sign([0, 1], &[wire], &psbt).unwrap();
+    // Its disk is put back to before the signature, and the payment's time passes: no jump of the clock gives it away.
+    fleet.restart(1, |journal| assert!(std::fs::copy(&old, journal).unwrap() > 0));
+    fleet.now = instruction.expires;
+    assert_eq!(
+        code(fleet.ask(1, attest.clone())).unwrap_err(),
+        "awaiting-peers",
+        "what it has forgotten is not said yet"
+    );
+    assert_eq!(fleet.admit(1, &[0, 2]).unwrap_err(), "journal-behind");
+    assert_eq!(code(fleet.ask(1, attest.clone())).unwrap_err(), "awaiting-peers");
+    // People let it go on all the same: it speaks of what was made since then, and never of what it may have forgotten.
+    for latch in ["journal-behind", "awaiting-peers"] {
+        fleet.now = fleet.now.plus_seconds(1);
+        let open = fleet.house.unfreeze("s2", latch, fleet.now);
+        code(fleet.ask(1, RequestBody::Execute { instruction: open })).unwrap();
+    }
+    assert_eq!(fleet.ask(1, attest), ReplyBody::Attested(vec![]));
+}
+
+#[test]
+fn a_try_that_another_one_overtook_stands_no_longer() {
+    let mut fleet = Cores::start();
+    let (instruction, wires, cheap) = pay(&fleet, "bump", 50_000, 1);
+    let (ticket, head) = fleet.prepare(0, &wires, &cheap).unwrap();
+    let about = fleet.witness(1, &head).unwrap();
+    fleet.release(0, &ticket, vec![about]).unwrap();
+    let dear = fleet.house.psbt(&[fleet.house.coin(0, 200_000, 1)], &[&instruction], 5_000);
+    fleet.sign([0, 1], &wires, &dear).unwrap();
+    let ReplyBody::Standing(standing) = fleet.ask(0, RequestBody::Standing { after: String::new() }) else {
+        panic!("no answer")
+    };
+    assert!(standing.is_empty(), "half of the cheaper one could add nothing any more");
+    assert_eq!(used(&mut fleet, 0), 55_000);
+}
+
+#[test]
+fn all_that_stands_is_told_some_at_a_time() {
+    let mut fleet = Cores::start();
+    for n in 0..20 {
+        let (_, wires, psbt) = pay(&fleet, &format!("s{n}"), 1_000, n);
+        let (ticket, head) = fleet.prepare(0, &wires, &psbt).unwrap();
+        let about = fleet.witness(1, &head).unwrap();
+        fleet.release(0, &ticket, vec![about]).unwrap();
+    }
+    let (mut told, mut after) = (Vec::new(), String::new());
+    loop {
+        let ReplyBody::Standing(standing) = fleet.ask(0, RequestBody::Standing { after }) else { panic!("no answer") };
+        let Some(last) = standing.last() else { break };
+        after = last.txid.clone();
+        told.extend(standing.into_iter().map(|one| one.txid));
+    }
+    told.dedup();
+    assert_eq!(told.len(), 20);
 }

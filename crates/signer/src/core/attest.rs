@@ -1,46 +1,63 @@
 //! What came of a transaction that was released: signers tell each other, under their signatures, through whoever asks.
 //!
-//! Trusted: a peer's journal key. Refused: any word that no peer signed. Withholding these words costs only the caller: what was released
-//! goes on counting in full. A peer that lies is one that the attacker owns, whose part of a signature is at hand anyway. Tried by
-//! `tests/bound.rs`.
+//! Trusted: a peer's journal key, of fewer peers than sign together. Refused: any word that no peer signed; and to say anything while this
+//! journal may have forgotten something. Withholding these words costs only the caller: what was released goes on counting in full. A
+//! peer that lies gains nothing by "released", since its part of a signature is at hand anyway, and by "never" no more than that the
+//! charge begins to age. Tried by `tests/bound.rs` and `tests/leaving.rs`.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use chains::bitcoin::WalletDescriptor;
 use ed25519_dalek::Signer as _;
+use policy::FUTURE_SECONDS_MAX;
 use signer_wire::{Attestation, Fate, ReplyBody};
 use types::{Digest, Instruction, InstructionId, Moment, SignerId, WalletId};
 
-use super::Core;
 use super::peers::verified;
+use super::{AWAITING_PEERS, CLOCK, Core, JOURNAL_BEHIND};
 use crate::record::Event;
 use crate::refusal::Refused;
 
 /// The most instructions that are asked about at once.
 const INSTRUCTIONS_MAX: usize = 100;
-/// The most attestations that are looked at.
-const ATTESTATIONS_MAX: usize = 4_096;
-/// The most standing transactions in one answer: the others follow once these have ended.
-const STANDING_MAX: usize = 64;
+/// The most attestations that are looked at: about one transaction of as many instructions as there can be, by a dozen peers.
+const ATTESTATIONS_MAX: usize = 1_500;
+/// The most standing transactions in one answer.
+const STANDING_MAX: usize = 16;
 
 fn attestation_text(attestation: &Attestation) -> String {
     let Attestation { witness, fate, of, .. } = attestation;
     format!("claviger-attestation-v1\n{witness}\n{}\n{of}", fate.as_str())
 }
 
+fn read_txid(text: &str) -> Result<Digest, Refused> {
+    text.parse().map_err(|_| Refused::new("txid", "a transaction's identifier has 64 hexadecimal digits"))
+}
+
+/// What is said to have this fate.
+fn said_of(attestations: &[Attestation], fate: Fate) -> BTreeSet<Digest> {
+    attestations.iter().filter(|one| one.fate == fate).filter_map(|one| one.of.parse().ok()).collect()
+}
+
 impl Core {
-    pub(super) fn standing(&self) -> ReplyBody {
-        let standing = self.state.standing.iter().take(STANDING_MAX).map(|(txid, one)| signer_wire::Standing {
+    pub(super) fn standing(&self, after: &str) -> Result<ReplyBody, Refused> {
+        let from = match after {
+            "" => Bound::Unbounded,
+            txid => Bound::Excluded(read_txid(txid)?),
+        };
+        let following = self.state.standing.range((from, Bound::Unbounded));
+        let standing = following.take(STANDING_MAX).map(|(txid, one)| signer_wire::Standing {
             txid: txid.to_string(),
-            instructions: one.instructions.iter().map(|(_, canonical)| canonical.clone()).collect(),
+            instructions: one.instructions.iter().map(|(.., canonical)| canonical.clone()).collect(),
         });
-        ReplyBody::Standing(standing.collect())
+        Ok(ReplyBody::Standing(standing.collect()))
     }
 
     /// Says whether this signer has released a transaction, and which of its instructions it never will.
     pub(super) fn attest(&mut self, txid: &str, instructions: &[String], now: Moment) -> Result<ReplyBody, Refused> {
-        let transaction: Digest =
-            txid.parse().map_err(|_| Refused::new("txid", "a transaction's identifier has 64 hexadecimal digits"))?;
+        let transaction = read_txid(txid)?;
+        self.check_memory()?;
         if instructions.len() > INSTRUCTIONS_MAX {
             let reason = format!("at most {INSTRUCTIONS_MAX} instructions are asked about at once");
             return Err(Refused::new("instruction-count", reason));
@@ -59,15 +76,32 @@ impl Core {
         Ok(ReplyBody::Attested(said))
     }
 
+    /// Refuses while this journal may be an older one than peers remember: whoever put it back would have it deny what it has signed.
+    fn check_memory(&self) -> Result<(), Refused> {
+        if self.awaits_peers() {
+            let reason = "started anew; every peer must first say what it remembers of this signer";
+            return Err(Refused::for_now(AWAITING_PEERS, reason));
+        }
+        if self.state.latches.contains_key(JOURNAL_BEHIND) {
+            return Err(Refused::for_now("frozen", "the journal is older than what a peer remembers"));
+        }
+        Ok(())
+    }
+
     /// Whether an instruction has expired without a signature of this signer's. Time that was vouched for is written down, so that no
     /// clock that is put back makes it untrue.
     fn never_releases(&mut self, instruction: &Instruction, now: Moment) -> Result<bool, Refused> {
-        if now < instruction.expires || self.state.spending.ever_released(&instruction.id) {
+        let remembered = self.state.whole_since.is_none_or(|since| {
+            // It may have been made ahead of this signer's time, and been signed at once.
+            instruction.created > since.plus_seconds(FUTURE_SECONDS_MAX)
+        });
+        if now < instruction.expires || !remembered || self.state.spending.ever_released(&instruction.id) {
             return Ok(false);
         }
         self.check_clock(now)?;
-        if self.state.latches.contains_key(super::CLOCK) {
-            return Err(Refused::for_now("frozen", "the clock jumped, so that this signer knows of no expiry"));
+        // A clock that jumped knows of no expiry.
+        if self.state.latches.contains_key(CLOCK) {
+            return Ok(false);
         }
         if self.state.last.is_none_or(|last| last < instruction.expires) {
             self.remember(now, Event::Beat)?;
@@ -88,7 +122,6 @@ impl Core {
             return Err(Refused::new("attestation-count", reason));
         }
         let peers = self.peers()?;
-        // Only what concerns a standing transaction costs a verification.
         let say = |fate: Fate, of: &str| -> usize {
             let true_word = |peer: &&policy::SignerIdentity| {
                 attestations.iter().any(|one| {
@@ -101,17 +134,20 @@ impl Core {
             peers.iter().filter(true_word).map(|peer| &peer.id).collect::<BTreeSet<&SignerId>>().len()
         };
         let (mut left, mut never): (Vec<Digest>, Vec<InstructionId>) = (Vec::new(), Vec::new());
-        for (txid, standing) in &self.state.standing {
-            let Some((others, enough)) = self.needed(&standing.wallet) else { continue };
+        // Work follows what is brought, whatever else stands.
+        for txid in said_of(attestations, Fate::Released) {
+            let Some(standing) = self.state.standing.get(&txid) else { continue };
+            let Some((others, _)) = self.needed(&standing.wallet) else { continue };
             if say(Fate::Released, &txid.to_string()) >= others {
-                left.push(*txid);
-                continue;
+                left.push(txid);
             }
-            for (id, canonical) in &standing.instructions {
-                let digest = Instruction::from_canonical(canonical.as_bytes()).map(|one| one.digest().to_string());
-                if digest.is_ok_and(|digest| say(Fate::Never, &digest) >= enough) {
-                    never.push(id.clone());
-                }
+        }
+        let denied = said_of(attestations, Fate::Never);
+        let standing = self.state.standing.values().flat_map(|one| one.instructions.iter().map(move |of| (one, of)));
+        for (one, (id, digest, _)) in standing.filter(|(_, (_, digest, _))| denied.contains(digest)) {
+            let Some((_, enough)) = self.needed(&one.wallet) else { continue };
+            if say(Fate::Never, &digest.to_string()) >= enough {
+                never.push(id.clone());
             }
         }
         if !left.is_empty() || !never.is_empty() {

@@ -2,7 +2,7 @@
 
 use bitcoin::OutPoint;
 use chains::bitcoin::parse_address;
-use policy::{Charter, count_approvals};
+use policy::{Charter, FUTURE_SECONDS_MAX, count_approvals};
 use signer_wire::{Approval as WireApproval, Instruction as WireInstruction, ReplyBody};
 use types::{Body, Instruction, Moment};
 
@@ -11,8 +11,6 @@ use super::{ALL, ASSET, AWAITING_PEERS, CLOCK, CUSTOMER, Core, WALLET};
 use crate::record::Event;
 use crate::refusal::Refused;
 
-/// How far ahead of this signer's clock an instruction may say to be made, in seconds.
-const FUTURE_SECONDS_MAX: i64 = 300;
 /// Longest reason of a freeze, in bytes.
 const REASON_BYTES_MAX: usize = 512;
 

@@ -182,7 +182,7 @@ impl Core {
             RequestBody::Execute { instruction } => self.execute(instruction, now),
             RequestBody::Adopt { charter, approvals } => self.adopt_next(charter, approvals, now),
             RequestBody::Exposure => self.exposure(now),
-            RequestBody::Standing => Ok(self.standing()),
+            RequestBody::Standing { after } => self.standing(after),
             RequestBody::Attest { txid, instructions } => self.attest(txid, instructions, now),
             RequestBody::Settle { attestations } => self.settle(attestations, now),
             RequestBody::Board => Ok(self.board(now)),

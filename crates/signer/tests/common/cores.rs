@@ -172,7 +172,10 @@ impl Cores {
     pub fn settle(&mut self) {
         let mut attestations = Vec::new();
         for position in 0..3 {
-            let ReplyBody::Standing(standing) = self.ask(position, RequestBody::Standing) else { panic!("no answer") };
+            let ReplyBody::Standing(standing) = self.ask(position, RequestBody::Standing { after: String::new() })
+            else {
+                panic!("no answer")
+            };
             for one in standing {
                 for peer in 0..3 {
                     let question =
