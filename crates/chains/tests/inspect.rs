@@ -9,7 +9,7 @@ use bitcoin::sighash::EcdsaSighashType;
 use bitcoin::{Amount, ScriptBuf, Sequence, TxOut};
 use chains::bitcoin::{
     Branch, Change, InspectRefusal, LOCK_HEIGHT_MAX, Payment, PsbtError, SignError, combine, finalize, generate,
-    inspect, read_psbt, sign,
+    inspect, read_psbt, sign, unlocks,
 };
 use common::{CAPS, coin, honest, outside, vault};
 use proptest::prelude::*;
@@ -39,6 +39,40 @@ fn any_two_of_three_sign_and_the_scripts_accept_it() {
         let vbytes = u64::try_from(transaction.vsize()).unwrap();
         assert!(vbytes <= effects.vbytes && effects.vbytes - vbytes < 8, "{vbytes} of {}", effects.vbytes);
     }
+}
+
+#[test]
+fn what_only_says_that_it_spends_a_coin_is_told_apart_from_what_can() {
+    let vault = vault(1);
+    let (mut psbt, payments) = honest(&vault);
+    let effects = inspect(&psbt, &vault.wallet, &payments, &CAPS).unwrap();
+    for signer in [0, 1] {
+        let parts = sign(&psbt.unsigned_tx, &effects, &vault.wallet, &vault.accounts[signer], &vault.secp).unwrap();
+        combine(&mut psbt, &effects, &parts, &vault.secp).unwrap();
+    }
+    let whole = finalize(&psbt, &vault.wallet, &effects).unwrap();
+    let can = |transaction: &bitcoin::Transaction, sats: u64| {
+        unlocks(transaction, 0, &effects.inputs[0].derived, sats, vault.wallet.threshold(), &vault.secp)
+    };
+    let sats = effects.inputs[0].sats;
+    assert!(can(&whole, sats));
+    assert!(!can(&whole, sats + 1), "the amount is signed as well");
+    assert!(!can(&psbt.unsigned_tx, sats));
+    let with = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        let mut items = whole.input[0].witness.to_vec();
+        change(&mut items);
+        let mut changed = whole.clone();
+        changed.input[0].witness = bitcoin::Witness::from_slice(&items);
+        can(&changed, sats)
+    };
+    assert!(with(&|_| ()));
+    assert!(!with(&|items| items[1] = items[2].clone()), "one key twice is one key");
+    assert!(!with(&|items| items[1][9] ^= 1));
+    assert!(!with(&|items| items.truncate(3)), "without the script");
+    assert!(!with(&|items| items[1].clear()), "one signature of two");
+    let mut other = whole.clone();
+    other.output[0].value = Amount::from_sat(1);
+    assert!(!can(&other, sats), "somebody else's signatures of another transaction");
 }
 
 #[test]

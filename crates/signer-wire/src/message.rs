@@ -81,6 +81,12 @@ pub enum RequestBody {
         /// The last of those that were told before; empty to begin.
         after: String,
     },
+    /// Which transactions have you ever released? Whoever keeps a record of what signers are asked compares it with this: unlike what
+    /// stands, nothing that a caller brings takes anything out of it.
+    Releases {
+        /// The number of the first that is to be told, from 1, in the order of your journal.
+        from: u64,
+    },
     /// What do you know of this transaction? Say it under your signature.
     Attest {
         /// Its identifier.
@@ -403,6 +409,8 @@ pub enum ReplyBody {
     Exposure(Vec<Limit>),
     /// To `Standing`: in the order of their identifiers, some at a time.
     Standing(Vec<Standing>),
+    /// To `Releases`: identifiers, some at a time; none when there are not that many.
+    Releases(Vec<String>),
     /// To `Attest`.
     Attested(Vec<Attestation>),
     /// To `Board`.

@@ -48,6 +48,8 @@ pub struct State {
     pub spending: Spending,
     /// Every transaction whose signatures were handed out.
     pub released: BTreeSet<Digest>,
+    /// The same in the order of the journal, each once.
+    pub releases: Vec<Digest>,
     /// Those of which nobody has proved what came of them.
     pub standing: BTreeMap<Digest, Standing>,
     /// Newest heads of peers.
@@ -225,7 +227,9 @@ impl State {
             self.spending.released(transaction, &Reserved { id: id.clone(), wallet, tier, amount });
             instructions.push((id, digest, one.canonical.clone()));
         }
-        self.released.insert(transaction);
+        if self.released.insert(transaction) {
+            self.releases.push(transaction);
+        }
         if self.spending.is_open(&transaction) {
             self.standing.insert(transaction, Standing { wallet, instructions });
         }

@@ -323,3 +323,31 @@ fn all_that_stands_is_told_some_at_a_time() {
     told.dedup();
     assert_eq!(told.len(), 20);
 }
+
+#[test]
+fn t07_what_was_released_is_told_for_good_whatever_is_said_of_it() {
+    let mut fleet = Cores::start();
+    let releases = |fleet: &mut Cores, from: u64| match fleet.ask(0, RequestBody::Releases { from }) {
+        ReplyBody::Releases(found) => found,
+        other => panic!("{other:?}"),
+    };
+    assert!(releases(&mut fleet, 1).is_empty());
+    let mut txids = Vec::new();
+    for n in 0..3 {
+        let (_, wires, psbt) = pay(&fleet, &format!("r{n}"), 1_000, n);
+        fleet.sign([0, 1], &wires, &psbt).unwrap();
+        // What was prepared alone is nothing that left; what is released again is the same.
+        fleet.prepare(0, &wires, &psbt).unwrap();
+        fleet.sign([0, 1], &wires, &psbt).unwrap();
+        txids.push(psbt.unsigned_tx.compute_txid().to_string());
+    }
+    fleet.settle();
+    // Frozen, and started anew: whoever looks then hears the same.
+    code(fleet.ask(0, RequestBody::Freeze { latch: "all".to_owned(), reason: "test".to_owned() })).unwrap();
+    fleet.restart(0, |_| ());
+    for from in [0, 1] {
+        assert_eq!(releases(&mut fleet, from), txids);
+    }
+    assert_eq!(releases(&mut fleet, 3), txids[2..]);
+    assert!(releases(&mut fleet, 4).is_empty() && releases(&mut fleet, u64::MAX).is_empty());
+}

@@ -17,7 +17,7 @@ mod writer;
 pub use custody::{
     AddressRow, AlarmRow, ApprovalRow, AuditRow, CarriedRow, CharterRow, CoinRow, CoinState, CredentialRow, DepositRow,
     EnrolmentRow, EventRow, Origin, Page, PaymentRow, ProposalRow, SessionRow, TransactionRow, TransactionState,
-    WebhookRow,
+    WatchedRow, WebhookRow,
 };
 pub use engine::{Location, Row, Value};
 pub use error::{CommitError, StoreError};

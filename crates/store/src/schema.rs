@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002_custody.sql"),
     include_str!("schema/0003_operators.sql"),
     include_str!("schema/0004_carried.sql"),
+    include_str!("schema/0005_watched.sql"),
 ];
 
 /// What only one of the engines understands.

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use bitcoin::bip32::{ChildNumber, KeySource, Xpriv, Xpub};
 use bitcoin::hashes::Hash as _;
 use bitcoin::psbt::Psbt;
@@ -5,7 +7,7 @@ use bitcoin::secp256k1::{All, Message, PublicKey, Scalar, Secp256k1, SecretKey, 
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::{Amount, Transaction, Witness};
 
-use super::descriptor::{AccountPlace, Branch, WalletDescriptor};
+use super::descriptor::{AccountPlace, Branch, Derived, WalletDescriptor};
 use super::inspect::{EffectInput, Effects};
 
 /// One signer's signature on one input.
@@ -252,4 +254,36 @@ pub fn finalize(psbt: &Psbt, wallet: &WalletDescriptor, effects: &Effects) -> Re
         transaction.input.get_mut(position).ok_or(SignError::Differs)?.witness = witness;
     }
     Ok(transaction)
+}
+
+/// Whether an input of a whole transaction carries the signatures that an output of ours asks for. What only says that it spends our coins
+/// is told apart from what really can.
+pub fn unlocks(
+    transaction: &Transaction,
+    position: usize,
+    derived: &Derived,
+    sats: u64,
+    threshold: usize,
+    secp: &Secp256k1<All>,
+) -> bool {
+    let Some(input) = transaction.input.get(position) else { return false };
+    let items: Vec<&[u8]> = input.witness.iter().collect();
+    let Some((script, items)) = items.split_last() else { return false };
+    if *script != derived.witness_script.as_bytes() {
+        return false;
+    }
+    let mut cache = SighashCache::new(transaction);
+    let mut signed: BTreeSet<&PublicKey> = BTreeSet::new();
+    // CHECKMULTISIG has one item more than signatures, and the script's keys are few: the product of both is small.
+    for item in items.iter().filter(|item| !item.is_empty()).take(derived.keys.len()) {
+        let Ok(signature) = bitcoin::ecdsa::Signature::from_slice(item) else { return false };
+        let (script, value) = (&derived.witness_script, Amount::from_sat(sats));
+        let Ok(hash) = cache.p2wsh_signature_hash(position, script, value, signature.sighash_type) else {
+            return false;
+        };
+        let message = Message::from_digest(hash.to_byte_array());
+        let by = |key: &&PublicKey| secp.verify_ecdsa(&message, &signature.signature, key).is_ok();
+        signed.extend(derived.keys.keys().find(by));
+    }
+    signed.len() >= threshold
 }

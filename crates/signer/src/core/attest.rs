@@ -25,6 +25,8 @@ const INSTRUCTIONS_MAX: usize = 100;
 const ATTESTATIONS_MAX: usize = 1_500;
 /// The most standing transactions in one answer.
 const STANDING_MAX: usize = 16;
+/// The most releases in one answer.
+const RELEASES_MAX: usize = 200;
 
 fn attestation_text(attestation: &Attestation) -> String {
     let Attestation { witness, fate, of, .. } = attestation;
@@ -52,6 +54,13 @@ impl Core {
             instructions: one.instructions.iter().map(|(.., canonical)| canonical.clone()).collect(),
         });
         Ok(ReplyBody::Standing(standing.collect()))
+    }
+
+    /// What was released, from a number on. Answered whatever latch is closed: it is when people look.
+    pub(super) fn releases(&self, from: u64) -> ReplyBody {
+        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let following = self.state.releases.iter().skip(skipped).take(RELEASES_MAX);
+        ReplyBody::Releases(following.map(ToString::to_string).collect())
     }
 
     /// Says whether this signer has released a transaction, and which of its instructions it never will.

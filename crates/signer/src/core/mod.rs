@@ -183,6 +183,7 @@ impl Core {
             RequestBody::Adopt { charter, approvals } => self.adopt_next(charter, approvals, now),
             RequestBody::Exposure => self.exposure(now),
             RequestBody::Standing { after } => self.standing(after),
+            RequestBody::Releases { from } => Ok(self.releases(*from)),
             RequestBody::Attest { txid, instructions } => self.attest(txid, instructions, now),
             RequestBody::Settle { attestations } => self.settle(attestations, now),
             RequestBody::Board => Ok(self.board(now)),

@@ -213,6 +213,11 @@ impl Store {
         self.fetch(select!("WHERE state <> 'spent'"), vec![]).await?.iter_mut().map(read).collect()
     }
 
+    /// The coin that is this output, spent or not.
+    pub async fn coin(&self, id: &str) -> Result<Option<CoinRow>, StoreError> {
+        self.fetch(select!("WHERE id = $1"), vec![id.into()]).await?.first_mut().map(read).transpose()
+    }
+
     /// Coins of a wallet that can be spent.
     pub async fn spendable_coins(&self, wallet: &WalletId) -> Result<Vec<CoinRow>, StoreError> {
         let values = vec![wallet.as_str().into()];

@@ -8,6 +8,7 @@ mod operators;
 mod others;
 mod payments;
 mod transactions;
+mod watched;
 
 pub use addresses::AddressRow;
 pub use carried::{CarriedRow, CharterRow};
@@ -17,6 +18,7 @@ pub use operators::{CredentialRow, EnrolmentRow, ProposalRow, SessionRow, Webhoo
 pub use others::{AlarmRow, AuditRow, EventRow};
 pub use payments::{ApprovalRow, PaymentRow};
 pub use transactions::{TransactionRow, TransactionState};
+pub use watched::WatchedRow;
 
 use types::Moment;
 
