@@ -24,8 +24,8 @@ pub struct Challenge {
     challenge: String,
 }
 
-pub async fn begin_sign_in(State(app): State<App>) -> Result<Json<Challenge>, Problem> {
-    Ok(Json(Challenge { challenge: app.challenge(now())?.to_string() }))
+pub async fn begin_sign_in(State(app): State<App>, Caller(visitor): Caller) -> Result<Json<Challenge>, Problem> {
+    Ok(Json(Challenge { challenge: app.challenge(&visitor, now())?.to_string() }))
 }
 
 #[derive(Deserialize)]

@@ -108,8 +108,8 @@ pub struct Custody {
     patience: Mutex<HashMap<String, (Instant, u32)>>,
     /// When payments that wait for people were looked at last; an approval takes its payment out.
     looked: Mutex<HashMap<String, Instant>>,
-    /// Challenges that were given out for signing in, with the end of each. Forgotten by a restart.
-    challenges: Mutex<HashMap<Digest, Moment>>,
+    /// Challenges that were given out for signing in. Forgotten by a restart.
+    challenges: Mutex<sessions::Challenges>,
     /// People whom nobody knows and who were turned away. Forgotten by a restart.
     strangers: Mutex<access::Strangers>,
     wake: Notify,
@@ -275,7 +275,7 @@ impl Custody {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn challenges(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Moment>> {
+    fn challenges(&self) -> std::sync::MutexGuard<'_, sessions::Challenges> {
         self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,29 +2,87 @@
 //!
 //! Every sign-in and every refusal stands in the audit log with person, source and terminal.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use policy::{Action, Passkey, verify_passkey};
 use store::{CredentialRow, Move, SessionRow};
 use types::{Digest, Moment, OperatorId};
 
 use super::Custody;
-use super::access::{Visitor, fresh_secret, hash_of};
+use super::access::{Source, Visitor, fresh_secret, hash_of};
 use crate::problem::Problem;
 
 /// How long a challenge can be answered, in seconds.
 const CHALLENGE_SECONDS: i64 = 300;
-/// Most challenges that wait for an answer; nobody gets another one beyond that, until some have ended.
+/// Most challenges that wait for an answer, from one source: the oldest of its own gives way to its next.
+const CHALLENGES_OF_SOURCE_MAX: usize = 50;
+/// Most of all: the oldest of the source with the most gives way.
 const CHALLENGES_MAX: usize = 10_000;
+
+/// Challenges that were given out, oldest first within each source, with the end of each.
+#[derive(Debug, Default)]
+pub(super) struct Challenges {
+    sources: BTreeMap<Source, VecDeque<(Digest, Moment)>>,
+    count: usize,
+}
+
+impl Challenges {
+    fn give(&mut self, source: Source, challenge: Digest, now: Moment) {
+        let of_source = self.sources.get(&source).map_or(0, VecDeque::len);
+        if of_source >= CHALLENGES_OF_SOURCE_MAX {
+            self.forget_oldest(source);
+        } else if self.count >= CHALLENGES_MAX {
+            self.forget_ended(now);
+            let most = self.sources.iter().max_by_key(|(_, own)| own.len()).map(|(source, _)| *source);
+            if let Some(most) = most.filter(|_| self.count >= CHALLENGES_MAX) {
+                self.forget_oldest(most);
+            }
+        }
+        self.sources.entry(source).or_default().push_back((challenge, now.plus_seconds(CHALLENGE_SECONDS)));
+        self.count += 1;
+    }
+
+    /// Whether it was given out and is fresh; it is used up. Its answer may come from elsewhere: people change networks.
+    fn take(&mut self, challenge: &Digest, now: Moment) -> bool {
+        let found = self.sources.iter().find_map(|(source, own)| {
+            let place = own.iter().position(|(one, _)| one == challenge)?;
+            Some((*source, place))
+        });
+        let Some((source, place)) = found else { return false };
+        let Some(own) = self.sources.get_mut(&source) else { return false };
+        let until = own.remove(place).map(|(_, until)| until);
+        if own.is_empty() {
+            self.sources.remove(&source);
+        }
+        self.count -= 1;
+        until.is_some_and(|until| until > now)
+    }
+
+    fn forget_oldest(&mut self, source: Source) {
+        if let Some(own) = self.sources.get_mut(&source)
+            && own.pop_front().is_some()
+        {
+            self.count -= 1;
+            if own.is_empty() {
+                self.sources.remove(&source);
+            }
+        }
+    }
+
+    fn forget_ended(&mut self, now: Moment) {
+        self.sources.retain(|_, own| {
+            own.retain(|(_, until)| *until > now);
+            !own.is_empty()
+        });
+        self.count = self.sources.values().map(VecDeque::len).sum();
+    }
+}
 
 impl Custody {
     /// A challenge for signing in: used once, soon.
-    pub fn challenge(&self, now: Moment) -> Result<Digest, Problem> {
+    pub fn challenge(&self, visitor: &Visitor, now: Moment) -> Result<Digest, Problem> {
         let challenge = hash_of("sign-in", &fresh_secret()?);
-        let mut challenges = self.challenges();
-        challenges.retain(|_, until| *until > now);
-        if challenges.len() >= CHALLENGES_MAX {
-            return Err(Problem::unavailable("busy", "too many people are signing in; try again in a minute"));
-        }
-        challenges.insert(challenge, now.plus_seconds(CHALLENGE_SECONDS));
+        self.challenges().give(Source::of(visitor.source), challenge, now);
         Ok(challenge)
     }
 
@@ -37,7 +95,7 @@ impl Custody {
         visitor: &Visitor,
         now: Moment,
     ) -> Result<String, Problem> {
-        let fresh = self.challenges().remove(challenge).is_some_and(|until| until > now);
+        let fresh = self.challenges().take(challenge, now);
         let stale = || Problem::new(403, "challenge", "this sign-in took too long or was tried before; begin again");
         let Some(row) = self.store.credential(credential).await? else {
             let unknown = Problem::new(403, "passkey-unknown", "this passkey is not enrolled here");
@@ -158,4 +216,43 @@ impl Custody {
 /// What a session is called where people see it: the hash of its secret, from which nobody finds the secret.
 pub fn session_name(session: &SessionRow) -> String {
     session.secret.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(number: u16) -> Source {
+        let [high, low] = number.to_be_bytes();
+        Source::of([10, 0, high, low].into())
+    }
+
+    fn challenge(number: u32) -> Digest {
+        Digest::of(&[&number.to_be_bytes()])
+    }
+
+    #[test]
+    fn t08_one_source_asks_for_challenges_at_its_own_cost_alone() {
+        let (mut challenges, now) = (Challenges::default(), Moment::from_seconds(1_000));
+        let honest = challenge(u32::MAX);
+        challenges.give(source(0), honest, now);
+        for number in 0..20_000 {
+            challenges.give(source(1), challenge(number), now);
+        }
+        assert_eq!(challenges.count, CHALLENGES_OF_SOURCE_MAX + 1);
+        assert!(!challenges.take(&challenge(0), now), "its oldest gave way");
+        assert!(challenges.take(&honest, now) && !challenges.take(&honest, now));
+        // Many sources together: from where most come, one gives way, and the bound holds.
+        challenges.give(source(0), honest, now);
+        for number in 0..20_000u32 {
+            challenges.give(source(2 + u16::try_from(number / 40).unwrap()), challenge(number), now);
+        }
+        assert_eq!(challenges.count, CHALLENGES_MAX);
+        assert!(challenges.take(&honest, now));
+        // What has ended makes room.
+        challenges.give(source(9_999), challenge(1), now);
+        challenges.give(source(9_998), challenge(2), now.plus_seconds(CHALLENGE_SECONDS));
+        assert_eq!(challenges.count, 1);
+        assert!(!challenges.take(&challenge(2), now.plus_seconds(2 * CHALLENGE_SECONDS)), "too late");
+    }
 }
