@@ -10,6 +10,7 @@ mod docs;
 mod health;
 mod keys;
 mod limits;
+mod listener;
 mod operator;
 mod people;
 mod respond;
@@ -44,25 +45,31 @@ pub async fn bind(address: SocketAddr) -> Outcome<(TcpListener, SocketAddr)> {
 
 /// Answers customers until `stop`.
 pub async fn serve_customers(listener: TcpListener, app: App, stop: watch::Receiver<bool>) -> Outcome {
-    serve(listener, customer::router(app.clone()), app, stop).await
+    let router = customer::router(app.clone()).merge(health::router(app.clone()));
+    serve(listener, router, limits::BODY_MAX, app, stop).await
 }
 
 /// Answers operators until `stop`.
 pub async fn serve_operators(listener: TcpListener, app: App, stop: watch::Receiver<bool>) -> Outcome {
     let router = operator::router(app.clone()).merge(crate::console::router(app.clone()));
-    serve(listener, router, app, stop).await
+    serve(listener, router.merge(health::router(app.clone())), limits::CONSOLE_BODY_MAX, app, stop).await
 }
 
-async fn serve(listener: TcpListener, router: Router, app: App, mut stop: watch::Receiver<bool>) -> Outcome {
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    body_max: usize,
+    app: App,
+    stop: watch::Receiver<bool>,
+) -> Outcome {
+    let proxy = app.config.console.behind_proxy;
     let router = router
-        .merge(health::router(app.clone()))
         .fallback(respond::nothing_here)
+        .layer(middleware::from_fn_with_state(body_max, listener::gather))
         .layer(middleware::from_fn_with_state(app, auth::remember_visitor))
         .layer(middleware::from_fn(respond::with_request_id));
-    let ended = async move {
-        // An error means that the sender is gone: as good as a stop.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    let router = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(ended).await.map_err(|error| error.to_string())
+    // A proxy has many connections, of which it is the one source.
+    let of_one_source = if proxy { limits::CONNECTIONS_MAX } else { limits::CONNECTIONS_OF_SOURCE_MAX };
+    listener::answer(listener, router, of_one_source, stop).await;
+    Ok(())
 }
