@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use orders::Confirmations;
 use serde::{Deserialize, Serialize};
-use types::Amount;
+use types::{Amount, Network};
 
 use crate::Outcome;
 
@@ -21,6 +21,9 @@ pub struct Config {
     pub node: NodeConfig,
     /// Further nodes, of other people on other machines: a deposit is credited when all of them have its block too.
     pub witness_nodes: Vec<NodeConfig>,
+    /// Outside regtest, [`ONE_NODE_ACCEPTED`] where there are none: what that buys an attacker has to be said to be accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness_nodes_none: Option<String>,
     /// The signers.
     pub signers: Vec<SignerConfig>,
     /// Our certificate for signers (PEM).
@@ -47,6 +50,13 @@ pub struct Config {
     /// How withdrawals are treated.
     pub withdrawals: WithdrawalConfig,
 }
+
+/// What a configuration says that names no further nodes.
+pub const ONE_NODE_ACCEPTED: &str =
+    "I accept that whoever owns our only node can have coins credited that others do not see";
+/// What that buys an attacker.
+pub const ONE_NODE_BUYS: &str = "no further node is asked: whoever owns our only node, or what it hears, has whatever credited that mining at \
+    the chain's own difficulty can invent or replace, and real coins paid out for it within the tiers; configure witness_nodes";
 
 /// The console's doors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -198,6 +208,31 @@ impl Config {
             config.database = format!("sqlite:{}", directory.join(file).display());
         }
         Ok(config)
+    }
+
+    /// Whether one node alone is believed about coins that are worth something.
+    pub fn believes_one_node(&self, network: Network) -> bool {
+        self.witness_nodes.is_empty() && network != Network::Regtest
+    }
+
+    /// Refuses to believe one node alone, unless the configuration says in so many words that this is accepted.
+    ///
+    /// # Errors
+    /// `witness-nodes-missing`, and `witness-nodes-none` where the words are others, or say so of nodes that are there.
+    pub fn check_nodes(&self, network: Network) -> Outcome {
+        let accepts = format!("\"witness_nodes_none\": \"{ONE_NODE_ACCEPTED}\"");
+        match &self.witness_nodes_none {
+            None if self.believes_one_node(network) => Err(format!(
+                "witness-nodes-missing: {network} needs further nodes, run by others elsewhere, in witness_nodes; to do without them, say {accepts}"
+            )),
+            Some(_) if !self.witness_nodes.is_empty() => {
+                Err("witness-nodes-none: witness_nodes names further nodes; take witness_nodes_none out".to_owned())
+            }
+            Some(words) if words != ONE_NODE_ACCEPTED => {
+                Err(format!("witness-nodes-none: to do without further nodes, say {accepts}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Confirmations as the rules take them.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::Outcome;
 use crate::api;
 use crate::config::Config;
-use crate::custody::{Custody, tell, work};
+use crate::custody::{Custody, Pipeline, pipelines, supervise};
 
 /// A running system.
 pub struct Service {
@@ -26,26 +26,28 @@ pub struct Service {
 impl Service {
     /// Opens everything and begins to work.
     pub async fn start(config: Config) -> Outcome<Service> {
+        Service::start_with(config, pipelines()).await
+    }
+
+    /// The same, driven by these pipelines.
+    pub async fn start_with(config: Config, pipelines: Vec<Pipeline>) -> Outcome<Service> {
         let (customer_listen, operator_listen) = (config.customer_listen, config.operator_listen);
         let custody = Arc::new(Custody::open(config).await?);
         let (customer_listener, customers) = api::bind(customer_listen).await?;
         let (operator_listener, operators) = api::bind(operator_listen).await?;
         let (stop, stopped) = watch::channel(false);
         listen_for_blocks(&custody);
-        let pipelines = work(Arc::clone(&custody), stopped.clone());
-        let webhooks = tell(Arc::clone(&custody), stopped.clone());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(api::serve_customers(customer_listener, Arc::clone(&custody), stopped.clone())),
-            tokio::spawn(api::serve_operators(operator_listener, Arc::clone(&custody), stopped)),
-            tokio::spawn(async {
-                pipelines.await;
-                Ok(())
-            }),
-            tokio::spawn(async {
-                webhooks.await;
-                Ok(())
-            }),
+            tokio::spawn(api::serve_operators(operator_listener, Arc::clone(&custody), stopped.clone())),
         ];
+        for pipeline in pipelines {
+            let supervised = supervise(pipeline, Arc::clone(&custody), stopped.clone());
+            tasks.push(tokio::spawn(async {
+                supervised.await;
+                Ok(())
+            }));
+        }
         Ok(Service { customers, operators, custody, stop, tasks })
     }
 

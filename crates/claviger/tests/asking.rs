@@ -293,7 +293,7 @@ fn t07_frozen_signers_sign_nothing_whoever_asks() {
     }
     let alarm = town.until_alarm("signers", "(frozen)");
     assert_eq!(text(&alarm, "/message").matches("(frozen)").count(), 3, "{alarm}");
-    assert_eq!(town.olga().ask("GET", "/ready", "", "").unwrap().status, 503);
+    town.until_ready(false);
     assert_eq!(town.received(&destination), (0, 0));
     let states = ["/v1/withdrawals", "/v1/transfers"].map(|path| town.olga().get(path).unwrap()["items"].clone());
     for payment in states.iter().filter_map(Value::as_array).flatten() {

@@ -10,8 +10,6 @@ mod common;
 
 use std::process::Command;
 
-use claviger::dev::until;
-use common::direct::{self, Order};
 use common::{ASSET, Town, id_of, text};
 use serde_json::{Value, json};
 use types::{Amount, Body, Instruction};
@@ -293,7 +291,7 @@ fn one_person_freezes_everything_at_once_also_across_restarts() {
     assert_eq!(town.withdraw("alice", "frozen", &Town::withdrawal(1_000_000, &destination)).status, 201);
     town.until_alarm("signers", "frozen");
     assert_eq!(town.received(&destination), (0, 0));
-    assert_eq!(town.olga().ask("GET", "/ready", "", "").unwrap().status, 503);
+    town.until_ready(false);
     // One signature opens nothing; the release quorum does, at each signer by itself, and the payment goes on.
     let cli = |arguments: &[&str]| {
         let url = format!("http://{}", town.house.service.operators);
@@ -356,64 +354,5 @@ fn one_customer_is_frozen_while_the_online_system_is_down_and_others_are_served(
     town.until_alarm("signers", "customer:alice");
     assert_eq!((town.received(&of_alice), town.received(&of_bob)), ((0, 0), (1_000_000, 1)));
     // Signing goes on for the others, so the system is ready.
-    assert_eq!(town.olga().ask("GET", "/ready", "", "").unwrap().status, 200);
-}
-
-/// What somebody does who has the online system's certificate and alice's key: no server, no database.
-fn sign_directly(town: &mut Town, destination: &str, sats: u64) -> bitcoin::Transaction {
-    use chains::bitcoin::{PartialSignature, Payment, combine, finalize, inspect, parse_address};
-    let order = Order::new(town, "direct", destination, sats, |_| vec![]);
-    let wallet = direct::hot(town);
-    let signed = order.ask(&mut town.house.fleet.clients).unwrap();
-    let payments = [Payment { script: parse_address(destination, types::Network::Regtest).unwrap(), sats }];
-    let caps = chains::bitcoin::Caps { fee_sats_max: 100_000, sats_per_kvb_max: 200_000, change_index_max: 1_000 };
-    let effects = inspect(&order.psbt, &wallet, &payments, &caps).unwrap();
-    let mut psbt = order.psbt;
-    let secp = bitcoin::secp256k1::Secp256k1::new();
-    for signature in signed.iter().flat_map(|signed| &signed.signatures) {
-        let part = PartialSignature {
-            input: signature.input,
-            public_key: hex::decode(&signature.public_key).unwrap(),
-            signature: hex::decode(&signature.signature).unwrap(),
-        };
-        combine(&mut psbt, &effects, &[part], &secp).unwrap();
-    }
-    finalize(&psbt, &wallet, &effects).unwrap()
-}
-
-#[test]
-fn t07_a_spend_that_no_record_explains_freezes_every_signer() {
-    let mut town = Town::with_coins();
-    let mallory = town.outside();
-    let stolen = sign_directly(&mut town, &mallory, 4_000_000);
-    town.house.node.client().broadcast(&stolen).unwrap();
-    // One signer is away at first: it is frozen when it is back.
-    town.house.fleet.kill(2).unwrap();
-    town.house.node.mine(1).unwrap();
-    town.until_alarm("freeze-incomplete", "s3");
-    town.house.fleet.restart(2).unwrap();
-    let alarm = town.until_alarm("frozen-for-spend", "no signing record");
-    assert_eq!(text(&alarm, "/subject"), stolen.compute_txid().to_string());
-    // The one that was away is admitted by its peers a moment later.
-    until("every signer is frozen", || {
-        let signers = town.olga().get("/v1/signers")?;
-        let frozen = signers["items"].as_array().unwrap().iter().all(|signer| signer["latches"] == json!(["all"]));
-        if frozen { Ok(Some(())) } else { Err(signers.to_string()) }
-    })
-    .unwrap();
-    // The books do not explain it either, and nothing more is paid.
-    town.until_alarm("books-differ", "the books explain");
-    let destination = town.outside();
-    assert_eq!(town.withdraw("bob", "after", &Town::withdrawal(1_000_000, &destination)).status, 201);
-    town.until_alarm("withdrawals-stopped", "differ");
-    assert_eq!(town.received(&destination), (0, 0));
-    // People put it away; machines' alarms they cannot.
-    let put_away = |code: &str, subject: &str| {
-        let body = json!({"code": code, "subject": subject}).to_string();
-        town.olga().ask("POST", "/v1/alarms/put-away", &format!("away-{code}"), &body).unwrap().status
-    };
-    assert_eq!(put_away("books-differ", "hot"), 422);
-    assert_eq!(put_away("frozen-for-spend", "nothing"), 404);
-    assert_eq!(put_away("frozen-for-spend", &stolen.compute_txid().to_string()), 204);
-    town.until_no_alarm("frozen-for-spend");
+    town.until_ready(true);
 }

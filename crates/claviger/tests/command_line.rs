@@ -183,11 +183,13 @@ fn keys_and_completions_need_no_server() {
 }
 
 #[test]
-fn documentation_health_and_metrics_are_there_for_everyone() {
+fn documentation_and_health_are_there_for_everyone_and_figures_for_operators() {
     let town = Town::start();
+    town.until_ready(true);
     for address in [town.house.service.customers, town.house.service.operators] {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let get = |path: &str| {
-            let mut response = ureq::get(format!("http://{address}{path}")).call().unwrap();
+            let mut response = agent.get(format!("http://{address}{path}")).call().unwrap();
             let headers = format!("{:?}", response.headers());
             (headers, response.body_mut().read_to_string().unwrap())
         };
@@ -200,8 +202,18 @@ fn documentation_health_and_metrics_are_there_for_everyone() {
         // Every path of the document can be read on the page, which runs no script.
         assert!(paths.keys().all(|path| page.contains(path.as_str())) && !page.contains("<script"));
         assert!(headers.contains("content-security-policy") && headers.contains("x-request-id"), "{headers}");
-        assert_eq!(get("/health").1, "alive\n");
-        assert!(get("/ready").1.contains("\"ready\":true"));
+        if address == town.house.service.customers {
+            assert_eq!(get("/health").1, "alive\n");
+            for path in ["/ready", "/metrics"] {
+                assert!(get(path).1.contains("not-found"), "{path}");
+            }
+            continue;
+        }
+        let health: Value = serde_json::from_str(&get("/health").1).unwrap();
+        assert_eq!(health["well"], true);
+        assert!(health["pipelines"].as_array().unwrap().iter().all(|one| one["well"] == true && one["falls"] == 0));
+        let ready: Value = serde_json::from_str(&get("/ready").1).unwrap();
+        assert!(ready["ready"] == true && ready["age_seconds"].as_i64().unwrap() <= 30, "{ready}");
         let metrics = get("/metrics").1;
         for name in
             ["claviger_block_height", "claviger_payments_open{state=\"awaiting-approval\"} 0", "claviger_alarms 0"]

@@ -115,16 +115,15 @@ fn a_node_that_is_down_is_named_and_work_resumes() {
     let mut town = Town::with_coins();
     town.house.node.stop().unwrap();
     town.until_alarm("node", "");
-    let ready = town.olga().ask("GET", "/ready", "", "").unwrap();
-    assert_eq!(ready.status, 503);
-    assert!(text(&ready.body, "/node").contains("node"), "{:?}", ready.body);
+    let ready = town.until_ready(false);
+    assert!(text(&ready, "/node").contains("node"), "{ready:?}");
     town.house.node.restart().unwrap();
     let destination = town.outside();
     let answer = town.withdraw("alice", "after-node", &Town::withdrawal(1_000_000, &destination));
     assert_eq!(answer.status, 201);
     town.reaches(&id_of("after-node"), "broadcast");
     town.until_no_alarm("node");
-    assert_eq!(town.olga().ask("GET", "/ready", "", "").unwrap().status, 200);
+    town.until_ready(true);
 }
 
 #[test]

@@ -17,4 +17,6 @@ pub use inspect::{
 };
 pub use nonces::{Form, NonceAudit, NonceFinding, NonceReport, Signed};
 pub use select::{Coin, INPUTS_MAX, SelectError, Selection, Target, fee, select};
-pub use sign::{Faulty, OutsideError, PartialSignature, SignError, combine, finalize, sign, sign_digest, sign_outside, unlocks};
+pub use sign::{
+    Faulty, OutsideError, PartialSignature, SignError, combine, finalize, sign, sign_digest, sign_outside, unlocks,
+};

@@ -1,4 +1,5 @@
-//! Health, readiness and metrics. Readable without a signature: they name no customer and no address.
+//! Health, readiness and metrics. Readable without a signature: they name no customer and no address, and asking drives nobody. Customers'
+//! listener says no more than whether this system is alive.
 
 use std::fmt::Write as _;
 
@@ -7,72 +8,97 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use bitcoin::secp256k1::{Message, PublicKey, Secp256k1, ecdsa::Signature};
 use orders::{DepositState, PaymentState};
 use serde::Serialize;
-use signer_wire::{ReplyBody, RequestBody};
 
 use super::App;
-use crate::custody::{blocking, explain};
+use crate::custody::{READINESS_AGE_SECONDS_MAX, Readiness, now};
 use crate::problem::Problem;
 
+/// For customers' listener.
+pub fn alive(app: App) -> Router {
+    Router::new().route("/health", get(customers_health)).with_state(app)
+}
+
+/// For operators' listener.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/health", get(async || "alive\n"))
+        .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(app)
 }
 
+fn status(well: bool) -> StatusCode {
+    if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn customers_health(State(app): State<App>) -> impl IntoResponse {
+    let well = app.pulse.health().iter().all(|pipeline| pipeline.well);
+    (status(well), if well { "alive\n" } else { "not well; operators' /health says why\n" })
+}
+
+/// How this process is.
+#[derive(Serialize)]
+struct Health {
+    /// Whether every pipeline runs.
+    well: bool,
+    pipelines: Vec<PipelineAnswer>,
+    /// What one node alone, believed because somebody accepted it, buys an attacker.
+    one_node: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct PipelineAnswer {
+    name: &'static str,
+    /// Whether it runs, and was heard of in the last five minutes.
+    well: bool,
+    /// How often it ended by itself since this process began.
+    falls: u32,
+    /// When it did last.
+    fell: Option<String>,
+}
+
+async fn health(State(app): State<App>) -> impl IntoResponse {
+    let pipelines = app.pulse.health().into_iter().map(|one| PipelineAnswer {
+        name: one.name,
+        well: one.well,
+        falls: one.falls,
+        fell: one.fell.map(|at| at.to_string()),
+    });
+    let pipelines: Vec<_> = pipelines.collect();
+    let well = pipelines.iter().all(|one| one.well);
+    (status(well), Json(Health { well, pipelines, one_node: app.one_node() }))
+}
+
 /// What readiness found.
 #[derive(Serialize)]
-struct Readiness {
+struct ReadyAnswer {
     ready: bool,
+    /// When it was found (RFC 3339); none when nobody has looked yet.
+    checked: Option<String>,
+    /// How long ago that was.
+    age_seconds: Option<i64>,
     database: Option<String>,
     node: Option<String>,
-    /// Signers whose canary signature verifies.
+    /// Signers whose canary signature verifies, by the key that is theirs.
     signers: Vec<String>,
     /// What the others said.
     signers_failed: Vec<String>,
 }
 
-/// Ready means: the books answer, the node answers, and a quorum of signers made a canary signature just now.
+/// Ready means: books and node answered, and a quorum of signers had made canary signatures, when a pipeline looked last, seconds ago.
 async fn ready(State(app): State<App>) -> impl IntoResponse {
-    let database = app.store.balances().await.err().map(explain);
-    let node = blocking(|| app.node().chain_info()).err().map(explain);
-    let (signers, signers_failed) = blocking(|| canaries(&app));
-    let threshold = app.wallets().map(|(_, wallet)| wallet.threshold()).max().unwrap_or(1);
-    let ready = database.is_none() && node.is_none() && signers.len() >= threshold;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, database, node, signers, signers_failed }))
-}
-
-fn canaries(app: &App) -> (Vec<String>, Vec<String>) {
-    let mut challenge = [0; 16];
-    let (mut signed, mut failed) = (vec![], vec![]);
-    if getrandom::fill(&mut challenge).is_err() {
-        return (signed, vec!["no randomness".to_owned()]);
-    }
-    let challenge = hex::encode(challenge);
-    for (client, config) in app.signers().iter_mut().zip(&app.config.signers) {
-        match client.call(RequestBody::Canary { challenge: challenge.clone() }) {
-            Ok(ReplyBody::Canary { public_key, signature }) if verified(&challenge, &public_key, &signature) => {
-                signed.push(config.id.clone());
-            }
-            Ok(_) => failed.push(format!("{}: its canary signature does not verify", config.id)),
-            Err(error) => failed.push(format!("{}: {}", config.id, explain(error))),
-        }
-    }
-    (signed, failed)
-}
-
-fn verified(challenge: &str, public_key: &str, signature: &str) -> bool {
-    let digest = types::Digest::of(&[b"claviger-canary-v1\n", challenge.as_bytes()]);
-    let key = hex::decode(public_key).ok().and_then(|bytes| PublicKey::from_slice(&bytes).ok());
-    let signature = hex::decode(signature).ok().and_then(|bytes| Signature::from_der(&bytes).ok());
-    let (Some(key), Some(signature)) = (key, signature) else { return false };
-    let message = Message::from_digest(*digest.as_bytes());
-    Secp256k1::verification_only().verify_ecdsa(&message, &signature, &key).is_ok()
+    let Some(Readiness { ready, checked, database, node, signers, signers_failed }) = app.readiness() else {
+        let (database, node, signers, signers_failed) = (None, None, vec![], vec!["nobody has looked yet".to_owned()]);
+        let nothing =
+            ReadyAnswer { ready: false, checked: None, age_seconds: None, database, node, signers, signers_failed };
+        return (status(false), Json(nothing));
+    };
+    let age = now().seconds().saturating_sub(checked.seconds());
+    let ready = ready && (0..=READINESS_AGE_SECONDS_MAX).contains(&age);
+    let (checked, age_seconds) = (Some(checked.to_string()), Some(age));
+    (status(ready), Json(ReadyAnswer { ready, checked, age_seconds, database, node, signers, signers_failed }))
 }
 
 /// Figures for Prometheus (text format 0.0.4).

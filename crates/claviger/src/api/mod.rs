@@ -45,7 +45,7 @@ pub async fn bind(address: SocketAddr) -> Outcome<(TcpListener, SocketAddr)> {
 
 /// Answers customers until `stop`.
 pub async fn serve_customers(listener: TcpListener, app: App, stop: watch::Receiver<bool>) -> Outcome {
-    let router = customer::router(app.clone()).merge(health::router(app.clone()));
+    let router = customer::router(app.clone()).merge(health::alive(app.clone()));
     serve(listener, router, limits::BODY_MAX, app, stop).await
 }
 

@@ -400,6 +400,7 @@ fn operator(client: &Client, printer: &Printer, request: Request) -> Outcome {
             let answer = client.ask("GET", "/ready", "", "")?;
             let columns = [
                 ("ready", "ready"),
+                ("age in seconds", "age_seconds"),
                 ("signers", "signers"),
                 ("failed", "signers_failed"),
                 ("node", "node"),

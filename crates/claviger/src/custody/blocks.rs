@@ -117,10 +117,7 @@ impl Custody {
     async fn confirm(&self, txid: &str, height: u32, spends_ours: bool, step: &mut Move) -> Result<bool, StepError> {
         let Some(mut row) = self.store.transaction(txid).await? else {
             if spends_ours {
-                let message =
-                    format!("transaction {txid} spends our coins, and no signing record has it: freeze the signers");
-                step.statements.push(Statement::raise_alarm("unknown-spend", txid, &message, step.at));
-                step.note("system", "alarm.unknown-spend", txid, message);
+                self.unexplained(txid, &format!("it is in block {height}"), step).await?;
             }
             return Ok(false);
         };

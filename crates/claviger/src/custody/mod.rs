@@ -5,24 +5,29 @@
 
 mod access;
 mod addresses;
+mod alarms;
 mod approvals;
 mod blocks;
 mod broadcast;
 mod carried;
+mod chain_check;
 mod charter;
 mod decide;
 mod deposits;
 mod draft;
 mod explain;
+mod further_nodes;
 mod generate;
 mod keys;
 mod mempool;
 mod proposals;
+mod readiness;
 mod reconcile;
 mod requests;
 mod sessions;
 mod settle;
 mod sign;
+mod supervise;
 mod watch;
 mod webhooks;
 mod worker;
@@ -51,12 +56,23 @@ pub use carried::{Carriage, Waiting};
 pub use charter::Adoption;
 pub use explain::{Explanation, WhatIf};
 pub use proposals::{Proposal, Standing};
+pub use readiness::{AGE_SECONDS_MAX as READINESS_AGE_SECONDS_MAX, Readiness};
 pub use reconcile::WalletPosition;
 pub use requests::{TransferBody, WithdrawalBody};
 pub use sessions::session_name;
+pub use supervise::{Pipeline, PipelineHealth, Running, supervise};
 pub use watch::{for_people, freeze_signers};
-pub use webhooks::tell;
-pub use worker::work;
+
+/// Everything that drives this system.
+pub fn pipelines() -> Vec<Pipeline> {
+    vec![
+        Pipeline::new(worker::PAYMENTS, worker::work),
+        Pipeline::new(watch::WATCH, watch::watch),
+        Pipeline::new(further_nodes::FURTHER_NODES, further_nodes::look_after),
+        Pipeline::new(readiness::READINESS, readiness::look),
+        Pipeline::new(webhooks::WEBHOOKS, webhooks::tell),
+    ]
+}
 
 /// Why a step of a pipeline could not be made now. It is made again at the next round.
 #[derive(Debug, thiserror::Error)]
@@ -113,10 +129,17 @@ pub struct Custody {
     /// People whom nobody knows and who were turned away. Forgotten by a restart.
     strangers: Mutex<access::Strangers>,
     wake: Notify,
+    /// Something was noticed for which signers are to be frozen.
+    alarmed: Notify,
     reload: Notify,
     ending: AtomicBool,
+    /// How the pipelines are.
+    pub pulse: supervise::Pulse,
+    readiness: Mutex<Option<Readiness>>,
 }
 
+/// The alarm that stands while one node alone is believed.
+const ONE_NODE: &str = "one-node";
 /// Accounts of the house.
 pub const FLOAT: &str = "house:float";
 /// What reversals cost the house when the owner has spent the coins already.
@@ -151,6 +174,7 @@ impl Custody {
             let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network);
             wallets.insert(wallet.id.clone(), descriptor.map_err(|error| format!("wallet {}: {error}", wallet.id))?);
         }
+        config.check_nodes(charter.network)?;
         access::check_restrictions(&config.console.restrictions)?;
         webhooks::check(&config)?;
         let signers = connect_signers(&config)?;
@@ -176,13 +200,36 @@ impl Custody {
             challenges: Mutex::default(),
             strangers: Mutex::default(),
             wake: Notify::new(),
+            alarmed: Notify::new(),
             reload: Notify::new(),
             ending: AtomicBool::new(false),
+            pulse: supervise::Pulse::default(),
+            readiness: Mutex::default(),
         };
         custody.prepare().await.map_err(explain)?;
         custody.load_index().await.map_err(explain)?;
         custody.close_overtaken(now()).await.map_err(explain)?;
+        custody.say_one_node().await.map_err(explain)?;
         Ok(custody)
+    }
+
+    /// Says loudly, as long as it is so, that this system believes one node alone because somebody accepted it.
+    async fn say_one_node(&self) -> Result<(), CommitError> {
+        let at = now();
+        let step = match self.one_node() {
+            Some(words) => {
+                eprintln!("claviger: WARNING: {words}");
+                let step = Move::new(at).run(Statement::raise_alarm(ONE_NODE, "node", words, at));
+                step.audit("system", &format!("alarm.{ONE_NODE}"), "node", words)
+            }
+            None => Move::new(at).run(Statement::clear_alarm(ONE_NODE, "node", at)),
+        };
+        self.store.commit(step).await.map(|_| ())
+    }
+
+    /// What an attacker gets for our only node, if it is the only one and its coins are worth something.
+    pub fn one_node(&self) -> Option<&'static str> {
+        self.config.believes_one_node(self.charter.network).then_some(crate::config::ONE_NODE_BUYS)
     }
 
     /// Rows that must be there before anything else: wallets, accounts, customers' keys.

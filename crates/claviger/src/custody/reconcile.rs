@@ -5,6 +5,7 @@ use orders::{DepositState, PaymentState, Position, reconcile};
 use store::{Move, Statement};
 use types::{Amount, AmountError, WalletId};
 
+use super::chain_check::ChainCheck;
 use super::{Custody, StepError, blocking, now};
 
 /// What one wallet's sides say.
@@ -107,22 +108,26 @@ impl Custody {
         Ok(())
     }
 
-    /// Compares, and raises or clears the alarm that stops withdrawals.
-    pub(super) async fn watch_books(&self, ask_chain: bool) -> Result<(), StepError> {
-        for WalletPosition { wallet, difference, .. } in self.positions(ask_chain).await? {
+    /// Compares, and raises or clears the alarm that stops withdrawals. What the chain was asked for counts besides: an alarm ends when
+    /// both agree.
+    pub(super) async fn watch_books(&self, chain: &ChainCheck) -> Result<(), StepError> {
+        for WalletPosition { wallet, difference, .. } in self.positions(false).await? {
+            let said = chain.says(&wallet);
+            let unknown = said.is_none();
+            let difference = difference.or(said.and_then(Result::err));
             let raised = self.store.alarms().await?;
-            let raised = raised.iter().any(|alarm| alarm.code == "books-differ" && alarm.subject == wallet.as_str());
+            let raised = raised.iter().find(|alarm| alarm.code == "books-differ" && alarm.subject == wallet.as_str());
             let at = now();
-            let step =
-                match difference {
-                    Some(message) => Move::new(at)
-                        .run(Statement::raise_alarm("books-differ", wallet.as_str(), &message, at))
-                        .audit("system", "alarm.books-differ", wallet.as_str(), message),
-                    None if raised => Move::new(at)
-                        .run(Statement::clear_alarm("books-differ", wallet.as_str(), at))
-                        .audit("system", "alarm.cleared", wallet.as_str(), "books-differ"),
-                    None => continue,
-                };
+            let step = match (difference, raised) {
+                (Some(message), Some(raised)) if raised.message == message => continue,
+                (Some(message), _) => Move::new(at)
+                    .run(Statement::raise_alarm("books-differ", wallet.as_str(), &message, at))
+                    .audit("system", "alarm.books-differ", wallet.as_str(), message),
+                (None, Some(_)) if !unknown => Move::new(at)
+                    .run(Statement::clear_alarm("books-differ", wallet.as_str(), at))
+                    .audit("system", "alarm.cleared", wallet.as_str(), "books-differ"),
+                (None, _) => continue,
+            };
             self.store.commit(step).await?;
         }
         Ok(())

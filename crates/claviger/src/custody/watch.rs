@@ -1,25 +1,39 @@
-//! The watch: coins of ours that move without a record of ours stop everything, at once and without asking anyone.
+//! The watch: coins of ours that move without a record of ours stop everything, at once and without asking anyone. A pipeline of its own,
+//! over connections of its own: nothing that payments wait for holds it up.
+//!
+//! A transaction that no record of ours has is found three times: where it is signed, since every signer tells what it has ever released
+//! and each is looked up in our transactions; where it waits for a block; and in its block. It is stopped for once, so that a quorum's
+//! unfreezing holds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use policy::Action;
-use signer_client::SignerClient;
-use signer_wire::RequestBody;
-use store::{Event, Move, Statement};
-use types::{Moment, OperatorId};
+use signer_client::{CallError, SignerClient};
+use signer_wire::{ReplyBody, RequestBody};
+use store::{Event, Move, Statement, WatchedRow};
+use tokio::sync::watch;
+use types::{Moment, OperatorId, SignerId};
 
+use super::alarms::Alarms;
 use super::{Custody, StepError, blocking, now};
 use crate::config::Config;
 use crate::problem::Problem;
 
 /// Beginning of what freezes everything at one signer.
 const SIGNER: &str = "signer:";
-/// Raised by the follower when our coins are spent by nobody that we know.
+/// Raised when our coins are spent by nobody that we know.
 const SPENT: &str = "unknown-spend";
+/// The entry that is written when that is noticed.
+const NOTICED: &str = "alarm.unknown-spend";
 /// Stands after the signers were frozen for it, until people say that they have seen to it.
 const FROZEN: &str = "frozen-for-spend";
 /// Alarms that people put away; all others clear themselves.
-const FOR_PEOPLE: [&str; 3] = [FROZEN, "settled-left-chain", "payment-differs"];
+const FOR_PEOPLE: [&str; 5] = [FROZEN, "settled-left-chain", "payment-differs", CANARY_KEY, PIPELINE];
+/// A signer shows another canary key than before. Put away, the next one that it shows is taken for its own.
+pub const CANARY_KEY: &str = "canary-key";
+/// A pipeline of this system ended by itself.
+pub const PIPELINE: &str = "pipeline";
 
 /// Whether an alarm stands until people put it away.
 pub fn for_people(code: &str) -> bool {
@@ -28,6 +42,34 @@ pub fn for_people(code: &str) -> bool {
 
 /// How long somebody who freezes waits to hear that a signer hangs. The others are frozen at once.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the watch waits for each signer: the others are compared meanwhile.
+const WATCH_PATIENCE: Duration = Duration::from_secs(5);
+/// How often signers are asked what they have released.
+const REST: Duration = Duration::from_millis(500);
+/// What this pipeline is called.
+pub const WATCH: &str = "watch";
+
+/// Watches until `stop` says so.
+pub async fn watch(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
+    let mut alarms = Alarms::inherit(Arc::clone(&custody)).await;
+    let mut clients = Vec::new();
+    while !*stop.borrow() {
+        custody.pulse.beat(WATCH);
+        let compared = custody.compare_releases(&mut clients).await;
+        let more = matches!(compared, Ok(true));
+        alarms.report("releases", &[], compared.map(|_| ())).await;
+        alarms.report("watch", &["freeze-incomplete"], custody.watch_spends().await).await;
+        if more {
+            continue;
+        }
+        tokio::select! {
+            _ = stop.changed() => {}
+            () = custody.alarmed.notified() => {}
+            () = tokio::time::sleep(REST) => {}
+        }
+    }
+}
 
 /// Who has closed a latch, and what the others said.
 #[derive(Clone, Debug, Default)]
@@ -103,9 +145,93 @@ impl Custody {
         Ok(frozen)
     }
 
+    /// Compares what every signer says that it has released with our own transactions, from where it was left. Each row is written before
+    /// any signer is asked, and none is ever taken out: what a signer kept for an attempt that failed, what is tried again, paid more for
+    /// or was given up is there, after a crash as well. A database that was put back to an older state is not, and is found out here.
+    /// Returns whether there is more to compare at once.
+    async fn compare_releases(&self, clients: &mut Vec<SignerClient>) -> Result<bool, StepError> {
+        if clients.is_empty() {
+            let connected = super::connect_signers(&self.config).map_err(|message| StepError::Waiting {
+                code: "signers",
+                subject: "watch".to_owned(),
+                message,
+            })?;
+            clients.extend(connected.into_iter().map(|client| client.with_patience(WATCH_PATIENCE)));
+        }
+        let mut known = Vec::with_capacity(clients.len());
+        for signer in &self.config.signers {
+            let id: SignerId =
+                signer.id.parse().map_err(|_| StepError::Corrupt(format!("the signer's name {}", signer.id)))?;
+            let row = self.store.watched(&id).await?;
+            known.push((id, row));
+        }
+        let ask = |client: &mut SignerClient, known: &WatchedRow| {
+            // The newest that is known is asked for once more: another one in its place is another journal.
+            client.call(RequestBody::Releases { from: known.releases.max(1) })
+        };
+        let answers: Vec<Result<ReplyBody, CallError>> = blocking(|| {
+            std::thread::scope(|scope| {
+                let pairs = clients.iter_mut().zip(&known);
+                let asked: Vec<_> = pairs.map(|(client, (_, row))| scope.spawn(move || ask(client, row))).collect();
+                asked.into_iter().map(|answer| answer.join().unwrap_or(Err(CallError::Unexpected))).collect()
+            })
+        });
+        let mut more = false;
+        for ((signer, row), answer) in known.iter().zip(answers) {
+            // One that is away has an alarm of its own, and is compared when it is back.
+            if let Ok(ReplyBody::Releases(told)) = answer {
+                more |= self.compare(signer, row, &told).await?;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Whether there is more to compare at once.
+    async fn compare(&self, signer: &SignerId, known: &WatchedRow, told: &[String]) -> Result<bool, StepError> {
+        let fresh = match told.split_first() {
+            _ if known.releases == 0 => told,
+            Some((first, rest)) if *first == known.newest => rest,
+            // Restored, or put back to an old state: all of it is compared anew.
+            _ => {
+                self.store.commit(Move::new(now()).run(WatchedRow::default().compared(signer))).await?;
+                return Ok(false);
+            }
+        };
+        let Some(newest) = fresh.last() else { return Ok(false) };
+        let mut strange = Vec::new();
+        for txid in fresh {
+            if self.store.transaction(txid).await?.is_none() {
+                strange.push(txid);
+            }
+        }
+        let releases = known.releases.saturating_add(u64::try_from(fresh.len()).unwrap_or(u64::MAX));
+        let next = WatchedRow { releases, newest: newest.clone(), canary: String::new() };
+        let mut step = Move::new(now()).run(next.compared(signer));
+        if let Some(txid) = strange.first() {
+            // One entry for all of them, so that a signer that invents some fills no log.
+            let more = strange.len() - 1;
+            let also = if more == 0 { String::new() } else { format!(", and for {more} more") };
+            self.unexplained(txid, &format!("signer {signer} has signed it{also}"), &mut step).await?;
+        }
+        self.store.commit(step).await?;
+        Ok(strange.is_empty())
+    }
+
+    /// Adds to a step that a transaction spends our coins and that no record of ours has it, unless that was noticed before.
+    pub(super) async fn unexplained(&self, txid: &str, found: &str, step: &mut Move) -> Result<(), StepError> {
+        if self.store.audit_about(txid, NOTICED).await?.is_none() {
+            let message = format!(
+                "transaction {txid} spends our coins, and no signing record has it: {found}; freeze the signers"
+            );
+            step.statements.push(Statement::raise_alarm(SPENT, txid, &message, step.at));
+            step.note("system", NOTICED, txid, message);
+        }
+        Ok(())
+    }
+
     /// Freezes every signer for each spend that no record explains. Repeated until all of them have closed the latch; done once,
     /// so that a quorum's unfreezing holds.
-    pub(super) async fn watch_spends(&self) -> Result<(), StepError> {
+    async fn watch_spends(&self) -> Result<(), StepError> {
         for alarm in self.store.alarms().await?.into_iter().filter(|alarm| alarm.code == SPENT) {
             let frozen = blocking(|| self.freeze("all", &alarm.message));
             if !frozen.failed.is_empty() {
@@ -136,12 +262,15 @@ impl Custody {
         if !self.store.alarms().await?.iter().any(|alarm| alarm.code == code && alarm.subject == subject) {
             return Err(Problem::not_found("alarm"));
         }
-        let step = Move::new(now).run(Statement::clear_alarm(code, subject, now)).audit(
+        let mut step = Move::new(now).run(Statement::clear_alarm(code, subject, now)).audit(
             actor,
             "alarm.put-away",
             subject,
             code,
         );
+        if code == CANARY_KEY {
+            step = step.run(Statement::pin_canary(subject, ""));
+        }
         self.store.commit(step).await?;
         Ok(())
     }

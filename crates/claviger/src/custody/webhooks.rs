@@ -10,6 +10,7 @@ use std::time::Duration;
 use policy::Action;
 use store::{Move, Statement, WebhookRow};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use types::{Moment, OperatorId};
 use ureq::Agent;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -24,6 +25,10 @@ use crate::problem::Problem;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often we look for something to tell.
 const LOOK: Duration = Duration::from_millis(300);
+/// What this pipeline is called.
+pub const WEBHOOKS: &str = "webhooks";
+/// How often it says that it lives.
+const BEAT: Duration = Duration::from_secs(5);
 /// Events that are read at once.
 const BATCH: u32 = 50;
 /// Failures after which people are told.
@@ -124,17 +129,26 @@ pub fn check(config: &Config) -> Result<(), String> {
 }
 
 /// Tells every webhook what happens, each at its own pace, until `stop`.
-pub async fn tell(custody: Arc<Custody>, stop: watch::Receiver<bool>) {
-    let tasks: Vec<_> = custody
-        .config
-        .webhooks
-        .iter()
-        .map(|webhook| tokio::spawn(tell_one(Arc::clone(&custody), webhook.clone(), stop.clone())))
-        .collect();
-    for task in tasks {
-        // A task that panicked has ended, as all do now.
-        let _ = task.await;
+pub async fn tell(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
+    let mut tasks = JoinSet::new();
+    for webhook in &custody.config.webhooks {
+        tasks.spawn(tell_one(Arc::clone(&custody), webhook.clone(), stop.clone()));
     }
+    while !*stop.borrow() {
+        custody.pulse.beat(WEBHOOKS);
+        tokio::select! {
+            // One that panicked takes the others along: whoever supervises them begins all of them anew.
+            Some(Err(ended)) = tasks.join_next() => {
+                if let Ok(panic) = ended.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+            _ = stop.changed() => {}
+            () = tokio::time::sleep(BEAT) => {}
+        }
+    }
+    // They have heard it as well; what they are telling is told.
+    while tasks.join_next().await.is_some() {}
 }
 
 async fn tell_one(custody: Arc<Custody>, webhook: WebhookConfig, mut stop: watch::Receiver<bool>) {

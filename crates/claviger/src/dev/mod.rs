@@ -245,6 +245,7 @@ fn config(directory: &Path, node: &Bitcoind, fleet: &Fleet, people: &People) -> 
         charter: "charter.json".into(),
         node: NodeConfig { url: node.client().url().to_owned(), cookie: directory.join("bitcoind/regtest/.cookie") },
         witness_nodes: vec![],
+        witness_nodes_none: None,
         signers: signers.collect(),
         client_certificate: "client.pem".into(),
         client_key: "client.key".into(),

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use bitcoin::psbt::Psbt;
-use chains::bitcoin::WalletDescriptor;
+use chains::bitcoin::{Caps, PartialSignature, Payment, WalletDescriptor, combine, finalize, inspect, parse_address};
 use signer_client::SignerClient;
 use types::{Amount, Approval, Body, Evidence, Instruction, Network};
 
@@ -53,6 +53,28 @@ impl Order {
         let draft = purse.draft(&[&instruction], 5_000, &[], 100).unwrap();
         let wires = vec![claviger::wire::instruction(&instruction, &evidence)];
         Order { instruction, wires, psbt: draft.psbt }
+    }
+
+    /// The transaction that the network takes.
+    pub fn finish(&self, town: &Town, signed: &[signer_client::Signed]) -> bitcoin::Transaction {
+        let wallet = hot(town);
+        let Body::CustomerWithdrawal(asked) = &self.instruction.body else { unreachable!() };
+        let payment = Payment {
+            script: parse_address(&asked.destination, Network::Regtest).unwrap(),
+            sats: asked.amount.to_sats().unwrap(),
+        };
+        let caps = Caps { fee_sats_max: 100_000, sats_per_kvb_max: 200_000, change_index_max: 1_000 };
+        let effects = inspect(&self.psbt, &wallet, &[payment], &caps).unwrap();
+        let (mut psbt, secp) = (self.psbt.clone(), bitcoin::secp256k1::Secp256k1::new());
+        for signature in signed.iter().flat_map(|signed| &signed.signatures) {
+            let part = PartialSignature {
+                input: signature.input,
+                public_key: hex::decode(&signature.public_key).unwrap(),
+                signature: hex::decode(&signature.signature).unwrap(),
+            };
+            combine(&mut psbt, &effects, &[part], &secp).unwrap();
+        }
+        finalize(&psbt, &wallet, &effects).unwrap()
     }
 
     /// Asks these signers; the words of those that refuse.

@@ -172,6 +172,16 @@ impl Town {
         .unwrap()
     }
 
+    /// Waits until the system says that it is ready, or is not; what it says then. It looks by itself, every few seconds.
+    pub fn until_ready(&self, ready: bool) -> Value {
+        until(&format!("ready {ready}"), || {
+            let answer = self.olga().ask("GET", "/ready", "", "")?;
+            let expected = if ready { 200 } else { 503 };
+            if answer.status == expected { Ok(Some(answer.body)) } else { Err(format!("{:?}", answer.body)) }
+        })
+        .unwrap()
+    }
+
     pub fn until_no_alarm(&self, code: &str) {
         until(&format!("no alarm {code}"), || {
             Ok((!self.alarms()?.iter().any(|alarm| text(alarm, "/code") == code)).then_some(()))
