@@ -161,6 +161,10 @@ impl Core {
         }
         if !left.is_empty() || !never.is_empty() {
             self.check_clock(now)?;
+            // While the clock is stopped the journal's time is an old one: what leaves now would seem to have left long ago.
+            if self.state.latches.contains_key(CLOCK) {
+                return Err(Refused::for_now("frozen", "the clock jumped; a quorum can open its latch"));
+            }
         }
         for txid in left {
             self.remember(self.stamp(now), Event::Left { txid: txid.to_string() })?;

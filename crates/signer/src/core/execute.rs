@@ -14,6 +14,9 @@ use crate::refusal::Refused;
 /// Longest reason of a freeze, in bytes.
 const REASON_BYTES_MAX: usize = 512;
 
+/// How long a repeated freeze is the same one, in seconds: who repeats it all the time does not fill the disk.
+const FREEZE_AGAIN_SECONDS: i64 = 10;
+
 /// The longest that an instruction may live, in seconds.
 fn longest(charter: &Charter) -> i64 {
     i64::try_from(charter.instruction_seconds_max).unwrap_or(i64::MAX)
@@ -36,7 +39,9 @@ impl Core {
         if reason.len() > REASON_BYTES_MAX {
             return Err(Refused::new("reason", format!("a reason has at most {REASON_BYTES_MAX} bytes")));
         }
-        if !self.state.latches.contains_key(latch) {
+        // A later freeze is a freeze of its own: what people agreed on before it opens nothing, whoever kept it back.
+        let since = self.state.latches.get(latch).map(|(_, since)| *since);
+        if since.is_none_or(|since| self.stamp(now) >= since.plus_seconds(FREEZE_AGAIN_SECONDS)) {
             let event = Event::Frozen { latch: latch.to_owned(), reason: reason.to_owned() };
             self.remember(self.stamp(now), event)?;
         }

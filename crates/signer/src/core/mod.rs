@@ -401,12 +401,12 @@ impl Core {
             let all = self.wallets.get(wallet).map_or(usize::MAX, |wallet| wallet.keys().len());
             let all = u32::try_from(all).unwrap_or(u32::MAX);
             let threshold = u32::try_from(threshold).unwrap_or(1);
-            // Signers without a network do not hear whether the others have signed: what m - 1 of them let out and somebody keeps back
-            // ages, as if these m - 1 were owned.
+            // Signers without a network do not hear whether the others have signed: what each of them let out and somebody keeps back
+            // ages, and whoever signs it next makes it whole. So each one's limit leaves.
             let deaf = charter.wallet(wallet).is_some_and(|wallet| wallet.class == WalletClass::Cold);
             let exposure = |owned: u32| {
-                let owned = if deaf { threshold.saturating_sub(1) } else { owned };
-                policy::exposure_max(window.amount_max, all, threshold, owned).unwrap_or(types::Amount::MAX).to_string()
+                let (together, owned) = if deaf { (1, 0) } else { (threshold, owned) };
+                policy::exposure_max(window.amount_max, all, together, owned).unwrap_or(types::Amount::MAX).to_string()
             };
             limits.push(Limit {
                 wallet: wallet.to_string(),
