@@ -14,16 +14,25 @@ use common::cores::Cores;
 use common::desk::{
     Fault, approved, assert_clean, back_up, code, files, hold, holders, later, paths, seed, step, words,
 };
-use signer::ceremony::rehearse;
 use signer::ceremony::sheet::Sheets;
+use signer::ceremony::{Done, rehearse};
 use types::{KeyKind, KeyState, Network, Step};
 
 const KEEPERS: [&str; 3] = ["hana", "hugo", "hedy"];
 
 fn rehearse(fleet: &mut Cores, position: usize, files: &[PathBuf]) -> Result<String, signer::refusal::Refused> {
     let instruction = approved(fleet, Step::Rehearse, &format!("s{}", position + 1));
+    rehearse_by(fleet, position, &instruction, files).map(|done| done.detail)
+}
+
+fn rehearse_by(
+    fleet: &mut Cores,
+    position: usize,
+    instruction: &signer_wire::Instruction,
+    files: &[PathBuf],
+) -> Result<Done, signer::refusal::Refused> {
     let sheets = Sheets::read(files)?;
-    hold(fleet, position, &instruction, &mut Fault::after(None), |bench| rehearse::hold(bench, &sheets, None))
+    hold(fleet, position, instruction, &mut Fault::after(None), |bench| rehearse::hold(bench, &sheets, None))
 }
 
 /// A backup of a signer, two of three; the files.
@@ -112,6 +121,63 @@ fn shares_that_are_too_few_mixed_damaged_or_anothers_are_told_apart_by_name() {
     std::fs::write(&foreign, text).unwrap();
     assert_eq!(code(rehearse(&mut fleet, 0, std::slice::from_ref(&foreign))), "share-network");
     assert_eq!(code(rehearse(&mut fleet, 0, &[first[0].clone(), foreign])), "share-network");
+}
+
+#[test]
+fn a_rehearsal_looks_at_the_shares_whatever_was_recorded_before() {
+    let mut fleet = Cores::start();
+    let media = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let first = backed_up(&mut fleet, 0, media[0].path());
+    let second = backed_up(&mut fleet, 0, media[1].path());
+    let other = backed_up(&mut fleet, 1, media[2].path());
+    let instruction = approved(&mut fleet, Step::Rehearse, "s1");
+    let done = rehearse_by(&mut fleet, 0, &instruction, &first[..2]).unwrap();
+    assert_eq!(done.again, None);
+    let held = fleet.cores[0].as_ref().unwrap().ceremonies().len();
+    fleet.restart(0, |_| ());
+    // The same instruction once more: what is no backup is none, whatever was recorded of others.
+    let mut again = |files: &[PathBuf]| rehearse_by(&mut fleet, 0, &instruction, files);
+    assert_eq!(code(again(&first[..1])), "share-missing");
+    assert_eq!(code(again(&[])), "share-missing");
+    assert_eq!(code(again(&other[..2])), "seed-differs");
+    assert_eq!(code(again(&[first[0].clone(), second[1].clone()])), "share-mixed");
+    // Good shares of another set: they are good, and no record says so.
+    let refused = again(&second[..2]).unwrap_err();
+    assert_eq!(refused.code, "held-before");
+    assert!(refused.reason.contains("gave seed"), "{refused}");
+    // The shares of the record: looked at again, and said so.
+    let once_more = again(&first[..2]).unwrap();
+    assert_eq!(once_more.detail, done.detail);
+    assert!(once_more.to_string().contains("looked at again just now"), "{once_more}");
+    assert_eq!(fleet.cores[0].as_ref().unwrap().ceremonies().len(), held, "one instruction, one record");
+}
+
+#[test]
+fn a_recorded_backup_is_looked_at_where_it_lies_and_another_is_not_taken_for_it() {
+    let mut fleet = Cores::start();
+    let media = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let keepers = holders(&KEEPERS, media[0].path());
+    let instruction = approved(&mut fleet, Step::Backup, "s1");
+    let back = |fleet: &mut Cores, plan: (u8, &[_])| back_up(fleet, 0, &instruction, plan, &mut Fault::after(None));
+    let made = back(&mut fleet, (2, &keepers)).unwrap();
+    assert_eq!(back(&mut fleet, (2, &keepers)).unwrap(), made);
+    // Another backup under the same instruction would have made nothing, and must not say that it did.
+    assert_eq!(code(back(&mut fleet, (3, &keepers))), "held-before");
+    let others = holders(&["hana", "hedy"], media[1].path());
+    assert_eq!(code(back(&mut fleet, (2, &others))), "held-before");
+    assert!(files(media[1].path()).is_empty());
+    let elsewhere = holders(&KEEPERS, media[1].path());
+    assert_eq!(code(back(&mut fleet, (2, &elsewhere))), "backup-file", "no share lies there");
+    // A share that was exchanged for another set's, or damaged, is found.
+    let words = std::fs::read(&paths(&keepers)[1]).unwrap();
+    let second = approved(&mut fleet, Step::Backup, "s1");
+    back_up(&mut fleet, 0, &second, (2, &elsewhere), &mut Fault::after(None)).unwrap();
+    std::fs::copy(&paths(&elsewhere)[1], &paths(&keepers)[1]).unwrap();
+    assert_eq!(code(back(&mut fleet, (2, &keepers))), "backup-file");
+    std::fs::write(&paths(&keepers)[1], &words[..words.len() / 2]).unwrap();
+    assert_eq!(code(back(&mut fleet, (2, &keepers))), "share-damaged");
+    std::fs::write(&paths(&keepers)[1], words).unwrap();
+    assert_eq!(back(&mut fleet, (2, &keepers)).unwrap(), made);
 }
 
 #[test]

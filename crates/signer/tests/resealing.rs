@@ -52,7 +52,27 @@ fn sealing_keys(fleet: &Cores) -> (usize, usize) {
 }
 
 fn attempt(fleet: &mut Cores, instruction: &WireInstruction, fault: &mut Fault) -> Result<String, Refused> {
-    hold(fleet, 0, instruction, fault, |bench| reseal::hold(bench, &mut kim, &mut new_slots))
+    hold(fleet, 0, instruction, fault, |bench| reseal::hold(bench, &mut kim, &mut new_slots)).map(|done| done.detail)
+}
+
+#[test]
+fn an_instruction_that_sealed_before_says_so_only_while_the_files_are_as_it_left_them() {
+    let mut fleet = Cores::start();
+    let again = |fleet: &mut Cores, instruction: &WireInstruction, (person, slot, kek): (&str, &str, fn() -> Kek)| {
+        let mut unlock = |_: Vault, _: &sealing::Envelope| Ok((person.parse().unwrap(), slot.parse().unwrap(), kek()));
+        hold(fleet, 0, instruction, &mut Fault::after(None), |bench| reseal::hold(bench, &mut unlock, &mut new_slots))
+    };
+    let (before, after) = ((common::HOLDER, common::SLOT, common::kek as fn() -> Kek), ("lena", "vault", new_kek as _));
+    let first = approved(&mut fleet, Step::Reseal, "s1");
+    let made = again(&mut fleet, &first, before).unwrap();
+    assert_eq!(made.again, None);
+    let said = again(&mut fleet, &first, after).unwrap();
+    assert_eq!(said.detail, made.detail);
+    assert!(said.again.is_some(), "nothing was sealed now, and it says so");
+    let second = approved(&mut fleet, Step::Reseal, "s1");
+    again(&mut fleet, &second, after).unwrap();
+    let refused = again(&mut fleet, &first, after).unwrap_err();
+    assert_eq!(refused.code, "held-before", "{refused}");
 }
 
 #[test]
@@ -172,7 +192,9 @@ fn an_account_that_was_stopped_after_any_step_is_derived_once() {
         };
         let whole = derive(&mut fleet, &mut fault).is_ok();
         fleet.restart(0, |_| ());
-        let (enrolment, detail) = derive(&mut fleet, &mut Fault::after(None)).unwrap();
+        let (enrolment, done) = derive(&mut fleet, &mut Fault::after(None)).unwrap();
+        assert_eq!(done.again.is_some(), fault.seen.contains(&"recorded"));
+        let detail = done.detail;
         fleet.restart(0, |_| ());
         let account = u32::try_from(count).unwrap();
         assert!(detail.starts_with(&format!("account {account}: ")), "{detail}");
@@ -188,6 +210,16 @@ fn an_account_that_was_stopped_after_any_step_is_derived_once() {
             break;
         }
     }
+    // An account that the enrolment does not have is not said to be derived.
+    let instruction = approved(&mut fleet, Step::DeriveAccount, "s1");
+    let mut derive =
+        || hold(&mut fleet, 0, &instruction, &mut Fault::after(None), |bench| account::derive(bench, &mut kim));
+    let (mut enrolment, _) = derive().unwrap();
+    enrolment.accounts.pop();
+    let place = fleet.directories[0].path().join(signer::enrol::files::ENROLMENT);
+    std::fs::write(place, serde_json::to_vec_pretty(&enrolment).unwrap()).unwrap();
+    let outcome = hold(&mut fleet, 0, &instruction, &mut Fault::after(None), |bench| account::derive(bench, &mut kim));
+    assert_eq!(code(outcome), "held-before");
     let suspend = fleet.house.key_step(step(Step::SuspendSeed, "s1"), fleet.now.plus_seconds(1));
     common::cores::code(fleet.ask(0, RequestBody::Execute { instruction: suspend })).unwrap();
     let instruction = approved(&mut fleet, Step::DeriveAccount, "s1");
@@ -287,7 +319,12 @@ fn too_few_shares_a_running_signer_and_a_full_disk_are_named_and_nothing_is_half
     assert!(media.path().join("hana").exists() && media.path().join("hugo").exists());
     assert!(files(media.path()).iter().all(|path| !path.to_str().unwrap().contains("unfinished")));
     let again = run(&with(&both));
-    assert_eq!((again.status.success(), again.stdout), (true, output.stdout), "the same command says the same");
+    let (first, again) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(again.stdout).unwrap());
+    let record = first.trim().strip_prefix("backed up: ").unwrap();
+    // The same record, and that nothing was made now: the files were looked at.
+    assert!(
+        again.contains(record) && again.starts_with("no share was made now") && again.contains("2 shares were read")
+    );
     // Movements of media are written down with two names, and the board tells them.
     let medium = ["medium", "record", "--data", &data, "--medium", "set-1-hana", "--from", "desk", "--to", "safe 7"];
     let medium = [medium.as_slice(), &["--seal", "0042", "--person", "hana", "--second"]].concat();

@@ -2,7 +2,7 @@
 
 use types::{KeyKind, KeyState, Step};
 
-use super::{Begun, Bench, Unlock, file_error, refused, replace, same_seed};
+use super::{Begun, Bench, Done, Unlock, file_error, held_before, refused, replace, same_seed};
 use crate::core::{key_move, path};
 use crate::enrol::{Enrolment, files, read_enrolment};
 use crate::life::KeyName;
@@ -12,13 +12,23 @@ use crate::vault::{Vault, add_account, open_seed};
 /// Derives the next account, and gives the enrolment as it then is, with what was recorded.
 ///
 /// # Errors
-/// `seed`, `seed-differs`, `k3-holder`, `sealing`, `file`, and those of the quorum.
-pub fn derive(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>) -> Result<(Enrolment, String), Refused> {
+/// `seed`, `seed-differs`, `k3-holder`, `sealing`, `file`, `held-before`, and those of the quorum.
+pub fn derive(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>) -> Result<(Enrolment, Done), Refused> {
     let place = bench.directory.join(files::ENROLMENT);
     let mut enrolment = read_enrolment(bench.directory).map_err(refused)?;
     let id = match bench.begin(Step::DeriveAccount)? {
         Begun::Now(id, _) => id,
-        Begun::Before(held) => return Ok((enrolment, held.detail)),
+        Begun::Before(held) => {
+            // The enrolment as it lies there now, and the sealed keys beside it, have to have the account that the record speaks of.
+            let sealed = Vault::Accounts.read(bench.directory).map_err(refused)?.items().count();
+            let line = |(account, expression): (usize, &String)| words(account, expression);
+            if !enrolment.accounts.iter().enumerate().map(line).any(|line| line == held.detail) {
+                return Err(held_before(&held.detail, "the enrolment here does not have that account"));
+            }
+            let found =
+                format!("the enrolment has it, among {} accounts, with {sealed} sealed keys", enrolment.accounts.len());
+            return Ok((enrolment, Done::before(held, found)));
+        }
     };
     bench.core.check_seed()?;
     // Counted by the journal: what an earlier try left in the files is written again, the same.
@@ -49,8 +59,13 @@ pub fn derive(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>) -> Result<(Enrolme
     let name = KeyName::signature(account);
     let mut moves = vec![key_move(&name, None, KeyState::Generated)];
     moves.extend(path(&name, &[KeyState::Generated, KeyState::Inactive]));
-    let (detail, by) = (format!("account {account}: {expression}"), bench.actor(&id));
+    let (detail, by) = (words(count, &expression), bench.actor(&id));
     bench.core.finish_step(&id, Step::DeriveAccount, &detail, moves, &by, bench.now)?;
     bench.done("recorded")?;
-    Ok((enrolment, detail))
+    Ok((enrolment, Done::now(detail)))
+}
+
+/// What the journal says of an account.
+fn words(account: usize, expression: &str) -> String {
+    format!("account {account}: {expression}")
 }

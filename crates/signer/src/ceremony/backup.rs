@@ -13,8 +13,10 @@ use types::{OperatorId, Step};
 use zeroize::Zeroizing;
 
 use super::sheet::{self, Facts};
-use super::{Begun, Bench, Random, Unlock, causes, file_error, stop, sync_directory};
+use super::{Begun, Bench, Done, Random, Unlock, causes, file_error, held_before, same_seed, stop, sync_directory};
+use crate::life::Ceremony;
 use crate::refusal::Refused;
+use crate::seed::Seed;
 use crate::vault::{Vault, open_seed};
 
 /// The iteration exponent of shares: they carry no passphrase, so there is nothing to slow down.
@@ -70,18 +72,13 @@ pub type Print<'a> = dyn FnMut(&OperatorId, &[u8]) -> Result<(), Refused> + 'a;
 /// Makes a backup, and says what was recorded.
 ///
 /// # Errors
-/// `backup-plan`, `backup-holder`, `backup-file`, `seed`, `k3-holder`, `sealing`, `file`, and those of the quorum.
-pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>) -> Result<String, Refused> {
+/// `backup-plan`, `backup-holder`, `backup-file`, `seed`, `k3-holder`, `sealing`, `file`, `held-before`, `backup-unproven`, and those of
+/// the quorum.
+pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>) -> Result<Done, Refused> {
     check(bench, plan)?;
     let id = match bench.begin(Step::Backup)? {
         Begun::Now(id, _) => id,
-        Begun::Before(held) => {
-            // The record is there, so the shares are whole under their unfinished names: what is missing is the last step.
-            if let Some(set) = set_of(&held.detail) {
-                finish(bench, plan.holders, set)?;
-            }
-            return Ok(held.detail);
-        }
+        Begun::Before(held) => return finish_before(bench, plan, held),
     };
     bench.core.check_seed()?;
     for path in plan.holders.iter().filter_map(path) {
@@ -133,7 +130,53 @@ pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>)
     bench.done("recorded")?;
     // A crash here leaves whole shares under unfinished names, and the record: the same command finishes.
     finish(bench, plan.holders, set)?;
-    Ok(detail)
+    Ok(Done::now(detail))
+}
+
+/// The record is there, so the shares are whole, perhaps under their unfinished names: what is missing is the last step. Then they
+/// are looked at where they lie: who calls this may mean another backup, and a medium may be gone.
+fn finish_before(bench: &mut Bench<'_>, plan: &Plan<'_>, held: Ceremony) -> Result<Done, Refused> {
+    let own = bench.core.seed_name().map(|name| name.name).unwrap_or_default();
+    let planned = set_of(&held.detail).map(|set| (set, detail(plan, set, &own)));
+    let Some((set, _)) = planned.filter(|(_, detail)| *detail == held.detail) else {
+        return Err(held_before(&held.detail, "these holders, places or numbers are others"));
+    };
+    finish(bench, plan.holders, set)?;
+    let mut shares = Vec::new();
+    let mut pages = 0_usize;
+    for holder in plan.holders {
+        let Some(place) = path(holder) else { continue };
+        if !place.exists() {
+            let reason = format!(
+                "{} is not there: {} has it by now, or it is lost; `rehearse` tries the shares wherever they are",
+                place.display(),
+                holder.name
+            );
+            return Err(Refused::new("backup-file", reason));
+        }
+        if matches!(holder.to, Destination::Page(_)) {
+            pages += 1;
+            continue;
+        }
+        let share = sheet::read(place)?.0;
+        if share.identifier() != set {
+            let reason = format!("{} is a share of set {}, not of set {set}", place.display(), share.identifier());
+            return Err(Refused::new("backup-file", reason));
+        }
+        shares.push(share);
+    }
+    let mut found = format!("{} shares were read, {pages} pages are there", shares.len());
+    if shares.len() >= usize::from(plan.threshold) {
+        for chosen in choices(&shares, plan.threshold)? {
+            let bytes = shares::combine(&chosen, b"").map_err(|_| unproven())?;
+            let seed = Seed::from_bytes(&bytes, bench.core.network()).map_err(|_| unproven())?;
+            if !same_seed(bench.core, &seed)?.1 {
+                return Err(unproven());
+            }
+        }
+        found.push_str(", and they bring this signer's seed back");
+    }
+    Ok(Done::before(held, found))
 }
 
 fn path(holder: &Holder) -> Option<&PathBuf> {
@@ -270,30 +313,41 @@ fn write(path: &Path, content: &[u8], bench: &mut Bench<'_>) -> Result<(), Refus
     sync_directory(path).map_err(file_error(path))
 }
 
+fn unproven() -> Refused {
+    Refused::new("backup-unproven", "the shares do not bring the seed back; nothing was recorded now")
+}
+
+/// Choices of `threshold` shares, such that every share takes part in one.
+fn choices(shares: &[Share], threshold: u8) -> Result<Vec<Vec<Share>>, Refused> {
+    let mut choices = Vec::new();
+    for first in 0..shares.len() {
+        let mut chosen = Vec::new();
+        for place in (0..usize::from(threshold)).map(|step| (first + step) % shares.len()) {
+            let words = shares.get(place).map(Share::to_words).unwrap_or_default();
+            chosen.push(words.parse::<Share>().map_err(|_| unproven())?);
+        }
+        choices.push(chosen);
+    }
+    Ok(choices)
+}
+
 /// Reads back what was written and brings the seed back from it: every share takes part in some choice of `threshold`.
 fn prove(plan: &mut Plan<'_>, shares: &[Share], seed: &[u8]) -> Result<(), Refused> {
-    let failed = || Refused::new("backup-unproven", "the shares do not bring the seed back; nothing was recorded");
     let mut back = Vec::new();
     for (holder, share) in plan.holders.iter().zip(shares) {
         let words = share.to_words();
         let share = match &holder.to {
             Destination::Words(path) => sheet::read(&unfinished(path, share.identifier()))?.0,
-            _ => words.parse().map_err(|_| failed())?,
+            _ => words.parse().map_err(|_| unproven())?,
         };
         if *share.to_words() != *words {
-            return Err(failed());
+            return Err(unproven());
         }
         back.push(share);
     }
-    let threshold = usize::from(plan.threshold);
-    for first in 0..back.len() {
-        let mut chosen = Vec::new();
-        for place in (0..threshold).map(|step| (first + step) % back.len()) {
-            let words = back.get(place).map(Share::to_words).unwrap_or_default();
-            chosen.push(words.parse::<Share>().map_err(|_| failed())?);
-        }
-        if shares::combine(&chosen, b"").map_err(|_| failed())?.as_slice() != seed {
-            return Err(failed());
+    for chosen in choices(&back, plan.threshold)? {
+        if shares::combine(&chosen, b"").map_err(|_| unproven())?.as_slice() != seed {
+            return Err(unproven());
         }
     }
     Ok(())

@@ -4,6 +4,9 @@
 //! Each takes a key quorum's instruction, and can be called again with the same one after a crash at any point: it finishes what was
 //! begun, or says what came of it. What a crash leaves is said at each step, and [`Watch`] lets tests stop right there.
 //!
+//! What came of it is never said from memory alone: shares, files and places are looked at again in that very call, and where they are
+//! not those of the record, the answer is `held-before`. See [`Done`].
+//!
 //! | ceremony | secret that is in memory | what it leaves on the signer's disk |
 //! |---|---|---|
 //! | [`generate`](mod@generate) | the new seed | ciphertext, a public report |
@@ -72,11 +75,55 @@ pub struct Bench<'a> {
     pub watch: &'a mut Watch<'a>,
 }
 
+/// The refusal of an instruction that stands for another ceremony than the one that is asked for.
+pub const HELD_BEFORE: &str = "held-before";
+
+/// What came of a ceremony.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// What the journal says of it.
+    pub detail: String,
+    /// For one that was held before under this very instruction: what was found when it was looked at again, just now.
+    pub again: Option<String>,
+}
+
+impl Done {
+    /// What was done just now.
+    pub(crate) const fn now(detail: String) -> Done {
+        Done { detail, again: None }
+    }
+
+    /// What was done before, and looked at just now.
+    pub(crate) fn before(held: Ceremony, found: impl Into<String>) -> Done {
+        Done { detail: held.detail, again: Some(found.into()) }
+    }
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)?;
+        match &self.again {
+            Some(found) => {
+                write!(f, " (recorded before under this very instruction; looked at again just now: {found})")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The instruction stands for another ceremony than what is found now.
+pub(crate) fn held_before(held: &str, found: &str) -> Refused {
+    let reason = format!(
+        "this instruction was used before, for another ceremony ({held}); {found}; a further one needs a further instruction"
+    );
+    Refused::new(HELD_BEFORE, reason)
+}
+
 /// How a ceremony stands.
 pub enum Begun {
     /// The quorum allows it, and nothing was done yet.
     Now(InstructionId, KeyStep),
-    /// It was held before under this very instruction; this came of it.
+    /// It was held before under this very instruction; this was recorded of it. What is there now has to be looked at.
     Before(Ceremony),
 }
 

@@ -1,22 +1,38 @@
 //! Rehearsal: shares are tried, and nobody sees the seed. What is compared is the seed's fingerprint with the journal's, and every
-//! account's public key with the enrolment's.
+//! account's public key with the enrolment's. The shares are tried in every call, whatever was recorded before.
 
 use types::{Network, Step};
 
 use super::sheet::Sheets;
-use super::{Begun, Bench, backup, same_seed};
+use super::{Begun, Bench, Done, backup, held_before, same_seed};
 use crate::refusal::Refused;
 use crate::seed::Seed;
 
 /// Tries shares, and says what was recorded.
 ///
 /// # Errors
-/// `share-missing`, `share-mixed`, `share-network`, `seed-differs`, and those of the quorum.
-pub fn hold(bench: &mut Bench<'_>, sheets: &Sheets, said: Option<Network>) -> Result<String, Refused> {
-    let id = match bench.begin(Step::Rehearse)? {
+/// `share-missing`, `share-mixed`, `share-network`, `seed-differs`, `held-before`, and those of the quorum.
+pub fn hold(bench: &mut Bench<'_>, sheets: &Sheets, said: Option<Network>) -> Result<Done, Refused> {
+    let begun = bench.begin(Step::Rehearse)?;
+    let found = try_shares(bench, sheets, said)?;
+    let id = match begun {
         Begun::Now(id, _) => id,
-        Begun::Before(held) => return Ok(held.detail),
+        Begun::Before(held) if held.detail.starts_with(&found) => return Ok(Done::before(held, found)),
+        // These shares are good as well, but of another rehearsal than the one that the people agreed to and the journal has.
+        Begun::Before(held) => return Err(held_before(&held.detail, &format!("these shares: {found}"))),
     };
+    let known =
+        if backup::sets(bench.core).any(|one| one == sheets.set()) { "" } else { ", which no record here speaks of" };
+    let detail = format!("{found}{known}");
+    let by = bench.actor(&id);
+    // A crash before this leaves nothing.
+    bench.core.finish_step(&id, Step::Rehearse, &detail, Vec::new(), &by, bench.now)?;
+    bench.done("recorded")?;
+    Ok(Done::now(detail))
+}
+
+/// Brings the seed back from the shares, and says what they gave if it is this signer's.
+fn try_shares(bench: &mut Bench<'_>, sheets: &Sheets, said: Option<Network>) -> Result<String, Refused> {
     let made_for = sheets.network(said)?.unwrap_or(bench.core.network());
     if made_for != bench.core.network() {
         let reason = format!("the shares are of a seed for {made_for}, this signer is on {}", bench.core.network());
@@ -34,12 +50,5 @@ pub fn hold(bench: &mut Bench<'_>, sheets: &Sheets, said: Option<Network>) -> Re
         return Err(Refused::new("seed-differs", reason));
     }
     bench.done("compared")?;
-    let set = sheets.set();
-    let known = if backup::sets(bench.core).any(|one| one == set) { "" } else { ", which no record here speaks of" };
-    let detail = format!("set {set}: {} shares gave seed {fingerprint}{known}", sheets.count());
-    let by = bench.actor(&id);
-    // A crash before this leaves nothing.
-    bench.core.finish_step(&id, Step::Rehearse, &detail, Vec::new(), &by, bench.now)?;
-    bench.done("recorded")?;
-    Ok(detail)
+    Ok(format!("set {}: {} shares gave seed {fingerprint}", sheets.set(), sheets.count()))
 }

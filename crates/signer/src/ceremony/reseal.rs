@@ -8,9 +8,9 @@ use std::fs;
 use sealing::Envelope;
 use types::{KeyKind, KeyState, Step};
 
-use super::{Begun, Bench, Slots, Unlock, file_error, refused, sync_directory};
+use super::{Begun, Bench, Done, Slots, Unlock, file_error, held_before, refused, sync_directory};
 use crate::core::{key_move, path};
-use crate::life::KeyName;
+use crate::life::{Ceremony, KeyName};
 use crate::record::KeyMove;
 use crate::refusal::Refused;
 use crate::vault::{Vault, random};
@@ -18,12 +18,12 @@ use crate::vault::{Vault, random};
 /// Seals everything anew, and says what was recorded.
 ///
 /// # Errors
-/// `k3-holder`, `sealing`, `sealing-key`, `file`, and those of the quorum.
-pub fn hold(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>, slots: &mut Slots<'_>) -> Result<String, Refused> {
+/// `k3-holder`, `sealing`, `sealing-key`, `file`, `held-before`, and those of the quorum.
+pub fn hold(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>, slots: &mut Slots<'_>) -> Result<Done, Refused> {
     let id = match bench.begin(Step::Reseal)? {
         Begun::Now(id, _) => id,
         // Opening the signer's directory has put the files right already.
-        Begun::Before(held) => return Ok(held.detail),
+        Begun::Before(held) => return look_again(bench, held),
     };
     let mut moves = Vec::new();
     let mut words = Vec::new();
@@ -44,7 +44,7 @@ pub fn hold(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>, slots: &mut Slots<'_
                 "the new file is not what was written; the old one is in use as before",
             ));
         }
-        words.push(format!("{} under {} for {}", vault.purpose(), new.k3(), holders(&new)));
+        words.push(under(vault, &new));
         moves.extend(exchange(&old, &new));
     }
     let detail = words.join("; ");
@@ -58,7 +58,25 @@ pub fn hold(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>, slots: &mut Slots<'_
         fs::rename(vault.staged(bench.directory), &to).and_then(|()| sync_directory(&to)).map_err(file_error(&to))?;
         bench.done("named")?;
     }
-    Ok(detail)
+    Ok(Done::now(detail))
+}
+
+/// Under which key a file is, and who holds it.
+fn under(vault: Vault, envelope: &Envelope) -> String {
+    format!("{} under {} for {}", vault.purpose(), envelope.k3(), holders(envelope))
+}
+
+/// Reads the files as they lie there now: they are under the keys of the record, or it speaks of another time.
+fn look_again(bench: &Bench<'_>, held: Ceremony) -> Result<Done, Refused> {
+    let mut words = Vec::new();
+    for vault in [Vault::Seed, Vault::Accounts] {
+        words.push(under(vault, &vault.read(bench.directory).map_err(refused)?));
+    }
+    let words = words.join("; ");
+    if words != held.detail {
+        return Err(held_before(&held.detail, &format!("the files are by now: {words}")));
+    }
+    Ok(Done::before(held, "both files are under these keys, and what was handed out then opens them"))
 }
 
 fn holders(envelope: &Envelope) -> String {

@@ -9,7 +9,7 @@ use policy::Charter;
 use types::{Approval, Body, EVERY_SIGNER, Instruction, Moment, Network, SignerId, Step};
 
 use super::sheet::Sheets;
-use super::{Slots, Watch, causes, chain, held, refused};
+use super::{Slots, Watch, causes, chain, held, held_before, refused, same_seed};
 use crate::core::{Core, check_quorum};
 use crate::enrol::{self, Birth, Enrolment, Origin, files};
 use crate::life::Actor;
@@ -49,16 +49,17 @@ pub struct Restoration<'a> {
 /// Restores a signer; gives its public enrolment for the next charter.
 ///
 /// # Errors
-/// `share-missing`, `share-mixed`, `share-network`, `seed-foreign`, `restore-name`, `restore-signer`, `step`, `directory`, those of the
-/// chain and of the quorum.
+/// `share-missing`, `share-mixed`, `share-network`, `seed-foreign`, `restore-name`, `restore-signer`, `step`, `directory`, `held-before`,
+/// those of the chain and of the quorum.
 pub fn hold(restoration: &Restoration<'_>, slots: &mut Slots<'_>, watch: &mut Watch<'_>) -> Result<Enrolment, Refused> {
     let charter = chain::verify(restoration.charters, restoration.chain_approvals)?;
     let instruction = Instruction::from_canonical(restoration.instruction.canonical.as_bytes())
         .map_err(|error| Refused::new("instruction", error.to_string()))?;
-    if let Some(before) = before(restoration.directory, instruction.id.as_str())? {
-        return Ok(before);
-    }
-    let lost = allowed(restoration, charter, &instruction)?;
+    let before = before(restoration.directory, instruction.id.as_str())?;
+    let lost = match &before {
+        Some(_) => String::new(),
+        None => allowed(restoration, charter, &instruction)?,
+    };
     let network = restoration.sheets.network(restoration.made_for)?.ok_or_else(|| {
         let reason =
             "the words do not say for which network the seed was made; read it from the paper: --made-for NETWORK";
@@ -71,6 +72,14 @@ pub fn hold(restoration: &Restoration<'_>, slots: &mut Slots<'_>, watch: &mut Wa
     let bytes = restoration.sheets.secret()?;
     let seed = Seed::from_bytes(&bytes, network).map_err(|error| Refused::new("seed-foreign", error.to_string()))?;
     drop(bytes);
+    if let Some((core, enrolment)) = before {
+        // The shares of this very call have to be those of the signer that stands there, under the name that is asked for.
+        if core.id() != restoration.id || !same_seed(&core, &seed)?.1 {
+            let held = format!("signer {} was restored in this directory", enrolment.signer);
+            return Err(held_before(&held, "these shares or this name are another signer's"));
+        }
+        return Ok(enrolment);
+    }
     let accounts = restoration.accounts.max(accounts_of(&seed, charter)?);
     let fingerprint = seed.fingerprint(&bitcoin::secp256k1::Secp256k1::new());
     let fingerprint = fingerprint.map_err(|error| Refused::new("seed-foreign", error.to_string()))?;
@@ -154,12 +163,12 @@ fn accounts_of(seed: &Seed, charter: &Charter) -> Result<u32, Refused> {
 }
 
 /// What an earlier try under this instruction made.
-fn before(directory: &Path, instruction: &str) -> Result<Option<Enrolment>, Refused> {
+fn before(directory: &Path, instruction: &str) -> Result<Option<(Core, Enrolment)>, Refused> {
     if !directory.join(files::ENROLMENT).exists() {
         return Ok(None);
     }
     let (id, keys, enrolment) = enrol::load(directory).map_err(refused)?;
     let core = Core::open(id, keys, &directory.join(files::JOURNAL))
         .map_err(|error| Refused::new("directory", causes(&error)))?;
-    Ok(held(&core, Step::Restore.as_str(), instruction).map(|_| enrolment))
+    Ok(held(&core, Step::Restore.as_str(), instruction).map(|_| (core, enrolment)))
 }

@@ -63,9 +63,8 @@ impl Backup {
             random: &mut random,
         };
         let mut unlock = unlock(&self.opening, None, &self.person.person);
-        let detail =
-            hold(&self.data, &self.allowed, &self.person, |bench| backup::hold(bench, &mut plan, &mut unlock))?;
-        println!("backed up: {detail}");
+        let done = hold(&self.data, &self.allowed, &self.person, |bench| backup::hold(bench, &mut plan, &mut unlock))?;
+        println!("{}: {done}", if done.again.is_some() { "no share was made now" } else { "backed up" });
         Ok(())
     }
 

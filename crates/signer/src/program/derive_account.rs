@@ -30,9 +30,9 @@ impl DeriveAccount {
     /// Derives the next account and prints the enrolment as it is then.
     pub fn run(self) -> Outcome {
         let mut unlock = unlock(&self.opening, Some(&self.seed), &self.person.person);
-        let (enrolment, detail) =
+        let (enrolment, done) =
             hold(&self.data, &self.allowed, &self.person, |bench| account::derive(bench, &mut unlock))?;
-        eprintln!("derived {detail}");
+        eprintln!("{} {done}", if done.again.is_some() { "nothing was derived now:" } else { "derived" });
         println!("{}", serde_json::to_string_pretty(&enrolment)?);
         Ok(())
     }

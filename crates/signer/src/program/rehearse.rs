@@ -33,9 +33,9 @@ impl Rehearse {
     /// Tries the shares.
     pub fn run(self) -> Outcome {
         let sheets = Sheets::read(&self.shares)?;
-        let detail =
+        let done =
             hold(&self.data, &self.allowed, &self.person, |bench| rehearse::hold(bench, &sheets, self.made_for))?;
-        println!("the backup is good: {detail}");
+        println!("the backup is good: {done}");
         Ok(())
     }
 }

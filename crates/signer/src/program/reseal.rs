@@ -39,9 +39,8 @@ impl Reseal {
         let (id, _, enrolment) = signer::enrol::load(&self.data)?;
         let network = enrolment.network.parse()?;
         let mut slots = new_slots(&self.seal, &self.seal_seed, &id, network);
-        let detail =
-            hold(&self.data, &self.allowed, &self.person, |bench| reseal::hold(bench, &mut unlock, &mut slots))?;
-        println!("sealed anew: {detail}");
+        let done = hold(&self.data, &self.allowed, &self.person, |bench| reseal::hold(bench, &mut unlock, &mut slots))?;
+        println!("{}: {done}", if done.again.is_some() { "nothing was sealed now" } else { "sealed anew" });
         Ok(())
     }
 }

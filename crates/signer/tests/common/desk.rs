@@ -101,7 +101,7 @@ pub fn back_up(
         print: &mut |_, _| panic!("nothing is printed here"),
         random: &mut random,
     };
-    hold(fleet, position, instruction, fault, |bench| backup::hold(bench, &mut plan, &mut kim))
+    hold(fleet, position, instruction, fault, |bench| backup::hold(bench, &mut plan, &mut kim)).map(|done| done.detail)
 }
 
 pub fn paths(holders: &[Holder]) -> Vec<PathBuf> {
