@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use types::RefusalCode;
 
 /// The version that this crate speaks; a message of another version is refused.
 pub const VERSION: u32 = 1;
@@ -424,12 +425,60 @@ pub enum ReplyBody {
 
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "WrittenRefusal", into = "WrittenRefusal")]
 pub struct Refusal {
     /// Stable name of the rule.
-    pub code: String,
+    pub code: RefusalCode,
     /// Why, in words.
     pub reason: String,
+}
+
+impl Refusal {
     /// Whether trying again, unchanged, can help.
-    pub retry: bool,
+    pub const fn retry(&self) -> bool {
+        self.code.retry()
+    }
+}
+
+/// A refusal as it is written. `retry` follows from the code, and is not believed when it is read.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRefusal {
+    code: String,
+    reason: String,
+    retry: bool,
+}
+
+impl From<Refusal> for WrittenRefusal {
+    fn from(refusal: Refusal) -> WrittenRefusal {
+        let retry = refusal.retry();
+        WrittenRefusal { code: refusal.code.to_string(), reason: refusal.reason, retry }
+    }
+}
+
+impl From<WrittenRefusal> for Refusal {
+    fn from(written: WrittenRefusal) -> Refusal {
+        Refusal { code: RefusalCode::from(written.code.as_str()), reason: written.reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_spelled_as_ever_and_whether_to_ask_again_follows_from_its_code() {
+        let written = |code: &str, retry: bool| format!(r#"{{"code":"{code}","reason":"why","retry":{retry}}}"#);
+        for code in RefusalCode::ALL {
+            let refusal = Refusal { code: code.clone(), reason: "why".to_owned() };
+            let text = written(code.as_str(), code.retry());
+            assert_eq!(serde_json::to_string(&refusal).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), refusal);
+        }
+        // A newer signer's code is kept as it came; that it may be asked again is not believed.
+        let newer: Refusal = serde_json::from_str(&written("moon-too-full", true)).unwrap();
+        assert!(newer.code.to_string() == "moon-too-full" && !newer.retry());
+        assert_eq!(serde_json::to_string(&newer).unwrap(), written("moon-too-full", false));
+        assert!(serde_json::from_str::<Refusal>(r#"{"code":"expired","reason":"why"}"#).is_err());
+    }
 }
