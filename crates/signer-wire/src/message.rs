@@ -425,40 +425,41 @@ pub enum ReplyBody {
 
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "WrittenRefusal", into = "WrittenRefusal")]
+#[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// Stable name of the rule.
+    #[serde(with = "spelled")]
     pub code: RefusalCode,
     /// Why, in words.
     pub reason: String,
+    /// What its writer said of asking again: kept, since answers have one spelling, and not believed.
+    #[serde(rename = "retry")]
+    said: bool,
 }
 
 impl Refusal {
-    /// Whether trying again, unchanged, can help.
+    /// A refusal by `code`.
+    pub fn new(code: RefusalCode, reason: impl Into<String>) -> Refusal {
+        Refusal { said: code.retry(), code, reason: reason.into() }
+    }
+
+    /// Whether trying again, unchanged, can help: by its code, whatever its writer said.
     pub const fn retry(&self) -> bool {
         self.code.retry()
     }
 }
 
-/// A refusal as it is written. `retry` follows from the code, and is not believed when it is read.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenRefusal {
-    code: String,
-    reason: String,
-    retry: bool,
-}
+/// Codes by their spelling.
+mod spelled {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use types::RefusalCode;
 
-impl From<Refusal> for WrittenRefusal {
-    fn from(refusal: Refusal) -> WrittenRefusal {
-        let retry = refusal.retry();
-        WrittenRefusal { code: refusal.code.to_string(), reason: refusal.reason, retry }
+    pub(super) fn serialize<S: Serializer>(code: &RefusalCode, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(code.as_str())
     }
-}
 
-impl From<WrittenRefusal> for Refusal {
-    fn from(written: WrittenRefusal) -> Refusal {
-        Refusal { code: RefusalCode::from(written.code.as_str()), reason: written.reason }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RefusalCode, D::Error> {
+        String::deserialize(deserializer).map(|text| RefusalCode::from(text.as_str()))
     }
 }
 
@@ -470,15 +471,17 @@ mod tests {
     fn a_refusal_is_spelled_as_ever_and_whether_to_ask_again_follows_from_its_code() {
         let written = |code: &str, retry: bool| format!(r#"{{"code":"{code}","reason":"why","retry":{retry}}}"#);
         for code in RefusalCode::ALL {
-            let refusal = Refusal { code: code.clone(), reason: "why".to_owned() };
+            let refusal = Refusal::new(code.clone(), "why");
             let text = written(code.as_str(), code.retry());
             assert_eq!(serde_json::to_string(&refusal).unwrap(), text);
             assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), refusal);
         }
-        // A newer signer's code is kept as it came; that it may be asked again is not believed.
-        let newer: Refusal = serde_json::from_str(&written("moon-too-full", true)).unwrap();
-        assert!(newer.code.to_string() == "moon-too-full" && !newer.retry());
-        assert_eq!(serde_json::to_string(&newer).unwrap(), written("moon-too-full", false));
+        // What another version wrote is kept as it came, for the one spelling of answers; that it may be asked again is not believed.
+        for code in ["moon-too-full", "expired"] {
+            let newer: Refusal = serde_json::from_str(&written(code, true)).unwrap();
+            assert!(newer.code.as_str() == code && !newer.retry());
+            assert_eq!(serde_json::to_string(&newer).unwrap(), written(code, true));
+        }
         assert!(serde_json::from_str::<Refusal>(r#"{"code":"expired","reason":"why"}"#).is_err());
     }
 }

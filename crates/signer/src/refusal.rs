@@ -28,7 +28,7 @@ impl Refused {
 
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Refusal {
-        Refusal { code: refused.code, reason: refused.reason }
+        Refusal::new(refused.code, refused.reason)
     }
 }
 

@@ -437,7 +437,7 @@ impl Drop for Taken<'_> {
 /// The answer; none to who gave way meanwhile: nothing is done that nobody hears of, and a crowd that was driven out does not keep the
 /// core busy.
 fn answer(frame: &[u8], guest: Guest, place: &Place, turns: &Turns, core: &Mutex<Core>) -> Option<ReplyBody> {
-    let refused = |code: RefusalCode, reason: String| Some(ReplyBody::Refused(Refusal { code, reason }));
+    let refused = |code: RefusalCode, reason: String| Some(ReplyBody::Refused(Refusal::new(code, reason)));
     if !place.set_busy(true) {
         return None;
     }
