@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use types::{Amount, AmountError, Body, CustomerId, Instruction, Moment, WalletId};
+use types::{Amount, AmountError, Body, CustomerId, Instruction, Moment, RefusalCode, WalletId};
 
 use crate::approvals::Counted;
 use crate::charter::{Charter, Destinations, PaymentKind, Tier, Window};
 use crate::missing::missing_in_tier;
+use crate::validity::validity;
 
 /// A payment that was signed before, as it counts towards limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,26 +91,24 @@ pub enum Outcome {
     /// It may be signed later, without anybody doing anything: hours and delays pass.
     Later {
         /// The rule's stable name.
-        rule: &'static str,
+        rule: RefusalCode,
         /// When, in words, and other ways that there are.
         reason: String,
     },
     /// It may not be signed.
     Refused {
         /// The rule's stable name.
-        rule: &'static str,
+        rule: RefusalCode,
         /// Why, in words.
         reason: String,
     },
 }
 
-/// How far a creation time may lie ahead of the reader's clock, in seconds.
-pub const FUTURE_SECONDS_MAX: i64 = 300;
-
 /// Decides by the charter. Tiers are tried in the charter's order; the first whose every rule holds is taken.
 pub fn decide(question: &Question<'_>) -> Decision {
     let (mut trace, mut begin) = (Vec::new(), Vec::new());
     let outcome = match general(question) {
+        Some((rule, reason)) if rule.retry() => Outcome::Later { rule, reason },
         Some((rule, reason)) => Outcome::Refused { rule, reason },
         None => tiers(question, &mut trace, &mut begin),
     };
@@ -122,34 +121,20 @@ pub fn decide(question: &Question<'_>) -> Decision {
     Decision { outcome, trace, begin }
 }
 
-fn general(question: &Question<'_>) -> Option<(&'static str, String)> {
+fn general(question: &Question<'_>) -> Option<(RefusalCode, String)> {
     let Question { charter, instruction, now, .. } = *question;
-    if instruction.charter != charter.version {
-        let reason = format!("made under charter version {}, in force is {}", instruction.charter, charter.version);
-        return Some(("charter-version", reason));
-    }
-    if now >= instruction.expires {
-        return Some(("expired", format!("it expired at {}", instruction.expires)));
-    }
-    if instruction.created > now.plus_seconds(FUTURE_SECONDS_MAX) {
-        return Some((
-            "created-in-future",
-            format!("it says to be made at {}, which is still to come", instruction.created),
-        ));
-    }
-    let longest = i64::try_from(charter.instruction_seconds_max).unwrap_or(i64::MAX);
-    if instruction.expires > instruction.created.plus_seconds(longest) {
-        return Some(("lifetime", format!("it lives longer than {longest} seconds")));
+    if let Err(invalid) = validity(charter, instruction, now) {
+        return Some((invalid.code, invalid.reason));
     }
     if instruction.amount().is_some_and(Amount::is_zero) {
-        return Some(("amount-zero", "it moves nothing".to_owned()));
+        return Some((RefusalCode::AmountZero, "it moves nothing".to_owned()));
     }
     let wallet = instruction.wallet().and_then(|id| charter.wallet(id));
     match (wallet, instruction.asset()) {
         (Some(wallet), Some(asset)) if wallet.asset == asset => None,
-        (Some(_), Some(_)) => Some(("asset", "the wallet holds another asset".to_owned())),
-        (None, Some(_)) => Some(("wallet", "the charter knows no such wallet".to_owned())),
-        _ => Some(("kind", "instructions of this kind move no coins".to_owned())),
+        (Some(_), Some(_)) => Some((RefusalCode::Asset, "the wallet holds another asset".to_owned())),
+        (None, Some(_)) => Some((RefusalCode::Wallet, "the charter knows no such wallet".to_owned())),
+        _ => Some((RefusalCode::Kind, "instructions of this kind move no coins".to_owned())),
     }
 }
 
@@ -158,9 +143,9 @@ enum Obstacle {
     /// Only people are missing.
     Missing(String),
     /// Only time is missing.
-    Later(&'static str, String),
+    Later(RefusalCode, String),
     /// A rule of the tier stands against it.
-    Against(&'static str, String),
+    Against(RefusalCode, String),
 }
 
 fn tiers(question: &Question<'_>, trace: &mut Vec<String>, begin: &mut Vec<String>) -> Outcome {
@@ -169,8 +154,8 @@ fn tiers(question: &Question<'_>, trace: &mut Vec<String>, begin: &mut Vec<Strin
         _ => PaymentKind::OperatorTransfer,
     };
     let mut missing = Vec::new();
-    let mut later: Option<(&'static str, String)> = None;
-    let mut last = ("no-tier", "the charter has no tier for this wallet and kind of payment".to_owned());
+    let mut later: Option<(RefusalCode, String)> = None;
+    let mut last = (RefusalCode::NoTier, "the charter has no tier for this wallet and kind of payment".to_owned());
     for tier in &question.charter.tiers {
         if Some(&tier.wallet) != question.instruction.wallet() || tier.kind != kind {
             continue;
@@ -212,7 +197,7 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
     let amount = instruction.amount().unwrap_or(Amount::MAX);
     if amount > tier.amount_max {
         return Some(Obstacle::Against(
-            "amount-max",
+            RefusalCode::AmountMax,
             format!(
                 "{} is more than {} in one instruction",
                 spoken(question, amount),
@@ -221,14 +206,14 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
         ));
     }
     if instruction.fee_max().is_none_or(|fee_max| question.fee_share > fee_max) {
-        return Some(Obstacle::Against("fee-max", "its share of the fee is more than it allows".to_owned()));
+        return Some(Obstacle::Against(RefusalCode::FeeMax, "its share of the fee is more than it allows".to_owned()));
     }
     let totals = charter.totals.iter().filter(|total| total.wallet == tier.wallet).map(|total| (total.window, None));
     for (window, name) in tier.windows.iter().map(|window| (*window, Some(tier.name.as_str()))).chain(totals) {
         match used(question, window, &tier.wallet, name) {
             Ok(used) if used <= window.amount_max => {}
             _ => {
-                let which = if name.is_some() { "tier-window" } else { "total-window" };
+                let which = if name.is_some() { RefusalCode::TierWindow } else { RefusalCode::TotalWindow };
                 let reason =
                     format!("more than {} within {} seconds", spoken(question, window.amount_max), window.seconds);
                 return Some(Obstacle::Against(which, reason));
@@ -236,10 +221,16 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
         }
     }
     if !destination_allowed(question, tier) {
-        return Some(Obstacle::Against("destination", "the destination is not on this tier's list".to_owned()));
+        return Some(Obstacle::Against(
+            RefusalCode::Destination,
+            "the destination is not on this tier's list".to_owned(),
+        ));
     }
     if tier.customer_signature && !question.customer_signed {
-        return Some(Obstacle::Against("customer-signature", "the customer's own signature is missing".to_owned()));
+        return Some(Obstacle::Against(
+            RefusalCode::CustomerSignature,
+            "the customer's own signature is missing".to_owned(),
+        ));
     }
     if !counted.meets(tier.quorum) {
         return Some(Obstacle::Missing(format!(
@@ -252,13 +243,16 @@ fn obstacle(question: &Question<'_>, tier: &Tier) -> Option<Obstacle> {
         )));
     }
     if tier.hours.is_some_and(|hours| !hours.contain(question.now)) {
-        return Some(Obstacle::Later("hours", format!("it is closed at {}, and opens by itself", question.now)));
+        return Some(Obstacle::Later(
+            RefusalCode::Hours,
+            format!("it is closed at {}, and opens by itself", question.now),
+        ));
     }
     let delay = i64::try_from(tier.delay_seconds).unwrap_or(i64::MAX);
     let open = begun(question, tier).unwrap_or(question.now).plus_seconds(delay);
     if open > question.now {
         return Some(Obstacle::Later(
-            "delay",
+            RefusalCode::Delay,
             format!("everything is there; it opens at {open}, if nobody freezes it"),
         ));
     }

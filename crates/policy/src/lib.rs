@@ -17,6 +17,7 @@ mod passkey;
 mod roles;
 mod sshsig;
 mod succession;
+mod validity;
 
 pub use approvals::{ApprovalRefusal, Counted, KeyPlace, count_approvals, is_apart};
 pub use changes::changes;
@@ -25,10 +26,11 @@ pub use charter::{
     PaymentKind, Quorum, RelyingParty, SignerIdentity, Tier, Wallet, WalletClass, WalletWindow, Window,
 };
 pub use customer::{CustomerRefusal, WITHDRAWALS_PATH, verify_customer_request, withdrawal_id};
-pub use decision::{BookEntry, Decision, FUTURE_SECONDS_MAX, Outcome, Question, Spent, Waits, decide, exposure_max};
+pub use decision::{BookEntry, Decision, Outcome, Question, Spent, Waits, decide, exposure_max};
 pub use keys::KeyFault;
 pub use missing::{missing, missing_in_tier};
 pub use passkey::{PasskeyRefusal, verify as verify_passkey, verify_registration};
 pub use roles::{Action, Role, permitted, role_table};
 pub use sshsig::verify_ssh;
 pub use succession::{SuccessionError, verify_genesis, verify_past_succession, verify_succession};
+pub use validity::{FUTURE_SECONDS_MAX, Invalid, validity};

@@ -11,9 +11,9 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{NOW, charter, operator, transfer, withdrawal};
-use policy::{Charter, Counted, Decision, Outcome, Question, Spent, Waits, decide, exposure_max};
+use policy::{Charter, Counted, Decision, Outcome, Question, Spent, Waits, decide, exposure_max, validity};
 use proptest::prelude::*;
-use types::{Amount, Instruction, Moment};
+use types::{Amount, Instruction, Moment, RefusalCode};
 
 fn people(count: usize) -> Counted {
     let names = ["olga", "omar"];
@@ -44,12 +44,12 @@ fn ask(charter: &Charter, instruction: &Instruction, approvals: usize, spent: &[
     })
 }
 
-fn rule(decision: Decision) -> &'static str {
+fn rule(decision: Decision) -> String {
     match decision.outcome {
-        Outcome::Allowed { .. } => "allowed",
-        Outcome::Waiting { .. } => "waiting",
-        Outcome::Later { rule, .. } => rule,
-        Outcome::Refused { rule, .. } => rule,
+        Outcome::Allowed { .. } => "allowed".to_owned(),
+        Outcome::Waiting { .. } => "waiting".to_owned(),
+        Outcome::Later { rule, .. } => rule.to_string(),
+        Outcome::Refused { rule, .. } => rule.to_string(),
     }
 }
 
@@ -75,6 +75,32 @@ fn t08_older_charter_and_wrong_times_are_refused() {
     instruction = withdrawal(100);
     instruction.expires = Moment::from_seconds(NOW + 90_000);
     assert_eq!(rule(ask(&charter, &instruction, 2, &[], NOW)), "lifetime");
+}
+
+#[test]
+fn t08_an_instruction_is_valid_from_five_minutes_before_it_is_made_until_it_expires() {
+    let charter = demo();
+    let mut instruction = withdrawal(100);
+    instruction.created = Moment::from_seconds(NOW);
+    instruction.expires = Moment::from_seconds(NOW + 86_400);
+    let at = |instruction: &Instruction, seconds: i64| {
+        validity(&charter, instruction, Moment::from_seconds(NOW + seconds)).map_err(|invalid| invalid.code)
+    };
+    for (seconds, expected) in [
+        (-301, Err(RefusalCode::CreatedInFuture)),
+        (-300, Ok(())),
+        (86_399, Ok(())),
+        (86_400, Err(RefusalCode::Expired)),
+    ] {
+        assert_eq!(at(&instruction, seconds), expected, "{seconds}");
+    }
+    // Time heals the first of these: nothing ends by it.
+    let early = ask(&charter, &instruction, 2, &[], NOW - 301).outcome;
+    assert!(matches!(early, Outcome::Later { rule: RefusalCode::CreatedInFuture, .. }), "{early:?}");
+    instruction.expires = Moment::from_seconds(NOW + 86_401);
+    assert_eq!(at(&instruction, 0), Err(RefusalCode::Lifetime));
+    // What stands goes before what time heals.
+    assert_eq!(at(&instruction, -301), Err(RefusalCode::Lifetime));
 }
 
 #[test]
@@ -158,7 +184,7 @@ proptest! {
             .collect();
         let automatic: u128 = history.iter().filter(|(age, automatic, _)| *automatic && *age < 3600).map(|entry| entry.2).sum();
         let all: u128 = history.iter().filter(|(age, ..)| *age < 86_400).map(|entry| entry.2).sum();
-        let said = match rule(ask(&charter, &withdrawal(amount), approvals, &spent, NOW)) {
+        let said = match rule(ask(&charter, &withdrawal(amount), approvals, &spent, NOW)).as_str() {
             "allowed" => "allowed",
             "waiting" => "waiting",
             _ => "refused",

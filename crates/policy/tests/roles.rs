@@ -87,8 +87,8 @@ fn rule(charter: &policy::Charter, book: &[BookEntry], complete: Option<i64>, no
     match decide(&question).outcome {
         Outcome::Allowed { tier } => tier,
         Outcome::Waiting { .. } => "waiting".to_owned(),
-        Outcome::Later { rule, .. } => rule.to_owned(),
-        Outcome::Refused { rule, .. } => rule.to_owned(),
+        Outcome::Later { rule, .. } => rule.to_string(),
+        Outcome::Refused { rule, .. } => rule.to_string(),
     }
 }
 

@@ -52,7 +52,7 @@ impl CallError {
     pub const fn retry(&self) -> bool {
         match self {
             CallError::Unreachable(..) => true,
-            CallError::Refused(refusal) => refusal.retry,
+            CallError::Refused(refusal) => refusal.retry(),
             CallError::Identity(_) | CallError::Unexpected => false,
         }
     }

@@ -224,7 +224,7 @@ mod tests {
         };
         assert_eq!(Answer::from_bytes(&answer.to_bytes()), Ok(answer.clone()));
         assert!(Bundle::from_bytes(&answer.to_bytes()).is_err());
-        let refused = Refusal { code: "expired".to_owned(), reason: String::new(), retry: false };
+        let refused = Refusal::new(types::RefusalCode::Expired, "");
         assert_ne!(answer.digest(), Answer { refusal: Some(refused), ..answer.clone() }.digest());
     }
 }

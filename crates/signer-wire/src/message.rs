@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use types::RefusalCode;
 
 /// The version that this crate speaks; a message of another version is refused.
 pub const VERSION: u32 = 1;
@@ -435,9 +436,60 @@ pub enum ReplyBody {
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// Stable name of the rule.
-    pub code: String,
+    #[serde(with = "spelled")]
+    pub code: RefusalCode,
     /// Why, in words.
     pub reason: String,
-    /// Whether trying again, unchanged, can help.
-    pub retry: bool,
+    /// What its writer said of asking again: kept, since answers have one spelling, and not believed.
+    #[serde(rename = "retry")]
+    said: bool,
+}
+
+impl Refusal {
+    /// A refusal by `code`.
+    pub fn new(code: RefusalCode, reason: impl Into<String>) -> Refusal {
+        Refusal { said: code.retry(), code, reason: reason.into() }
+    }
+
+    /// Whether trying again, unchanged, can help: by its code, whatever its writer said.
+    pub const fn retry(&self) -> bool {
+        self.code.retry()
+    }
+}
+
+/// Codes by their spelling.
+mod spelled {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use types::RefusalCode;
+
+    pub(super) fn serialize<S: Serializer>(code: &RefusalCode, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(code.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RefusalCode, D::Error> {
+        String::deserialize(deserializer).map(|text| RefusalCode::from(text.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_spelled_as_ever_and_whether_to_ask_again_follows_from_its_code() {
+        let written = |code: &str, retry: bool| format!(r#"{{"code":"{code}","reason":"why","retry":{retry}}}"#);
+        for code in RefusalCode::ALL {
+            let refusal = Refusal::new(code.clone(), "why");
+            let text = written(code.as_str(), code.retry());
+            assert_eq!(serde_json::to_string(&refusal).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), refusal);
+        }
+        // What another version wrote is kept as it came, for the one spelling of answers; that it may be asked again is not believed.
+        for code in ["moon-too-full", "expired"] {
+            let newer: Refusal = serde_json::from_str(&written(code, true)).unwrap();
+            assert!(newer.code.as_str() == code && !newer.retry());
+            assert_eq!(serde_json::to_string(&newer).unwrap(), written(code, true));
+        }
+        assert!(serde_json::from_str::<Refusal>(r#"{"code":"expired","reason":"why"}"#).is_err());
+    }
 }

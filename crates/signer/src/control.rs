@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::device::{PIN_BYTES_MAX, Wanted};
 use crate::enrol::files;
 use crate::life::Actor;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::server::now;
 use crate::vault::Opener;
 
@@ -187,8 +187,8 @@ fn open(
     terminal: &str,
     bytes: &[u8; KEY_BYTES],
 ) -> Result<Vec<String>, Refused> {
-    let slot: SlotName = slot.parse().map_err(|_| Refused::new("sealing", "a slot's name has no form"))?;
-    let person: OperatorId = person.parse().map_err(|_| Refused::new("person", "a person's name has no form"))?;
+    let slot: SlotName = slot.parse().map_err(|_| Refused::new(Code::Sealing, "a slot's name has no form"))?;
+    let person: OperatorId = person.parse().map_err(|_| Refused::new(Code::Person, "a person's name has no form"))?;
     let kek = Kek::from_bytes(bytes);
     let opener = Opener { person: &person, terminal, slot: &slot, kek: &kek };
     let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,7 +203,7 @@ fn open_device(
     person: &str,
     terminal: &str,
 ) -> Result<Vec<String>, Refused> {
-    let person: OperatorId = person.parse().map_err(|_| Refused::new("person", "a person's name has no form"))?;
+    let person: OperatorId = person.parse().map_err(|_| Refused::new(Code::Person, "a person's name has no form"))?;
     let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
     let wallets = core.open_device(wanted, pin, &person, terminal, now())?;
     Ok(wallets.iter().map(WalletId::to_string).collect())
@@ -224,7 +224,7 @@ fn move_medium(
     people: [&str; 2],
     terminal: &str,
 ) -> Result<Answer, Refused> {
-    let read = |name: &str| name.parse().map_err(|_| Refused::new("person", "a person's name has no form"));
+    let read = |name: &str| name.parse().map_err(|_| Refused::new(Code::Person, "a person's name has no form"));
     let people: [Result<OperatorId, Refused>; 2] = people.map(read);
     let [person, second] = people;
     let movement = Movement { medium, from, to, seal, person: &person?, second: &second? };
@@ -248,11 +248,7 @@ pub fn ask_with(directory: &Path, question: &Question, secret: &[u8]) -> Result<
     stream.write_all(secret).map_err(FrameError::from)?;
     let broken = || FrameError::Connection(io::ErrorKind::UnexpectedEof.into());
     match decode(&read_frame(&mut stream)?.ok_or_else(broken)?)? {
-        Answer::Refused(refusal) => Err(ControlError::Refused(Refused {
-            code: refusal.code.into(),
-            reason: refusal.reason,
-            retry: refusal.retry,
-        })),
+        Answer::Refused(refusal) => Err(ControlError::Refused(refusal.into())),
         answer => Ok(answer),
     }
 }

@@ -12,10 +12,8 @@ use token::{KeyId, Token, TokenError};
 use types::OperatorId;
 use zeroize::Zeroizing;
 
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
-/// The name of refusals that have to do with a device.
-pub const DEVICE: &str = "device";
 /// Longest PIN, in bytes.
 pub const PIN_BYTES_MAX: usize = 255;
 
@@ -120,17 +118,17 @@ impl DeviceKey {
         pin: Zeroizing<Vec<u8>>,
     ) -> Result<DeviceKey, Refused> {
         let (label, serial, key) = wanted.resolve(before);
-        let id: KeyId = key.parse().map_err(|error| Refused::new(DEVICE, format!("\"{key}\": {error}")))?;
+        let id: KeyId = key.parse().map_err(|error| Refused::new(Code::Device, format!("\"{key}\": {error}")))?;
         let token = Token::open(module, label, serial, pin).map_err(refused)?;
         if token.public_key(&id).map_err(refused)? != public.serialize() {
             let reason = format!("the key {id} of the token {label} is not the one of this signer's account");
-            return Err(Refused::new(DEVICE, reason));
+            return Err(Refused::new(Code::Device, reason));
         }
         let keys = token.keys().map_err(refused)?;
         if keys.iter().any(|facts| facts.key_id().as_ref() == Some(&id) && facts.extractable) {
             let reason =
                 format!("the key {id} can still leave the token {label}: clone it, and seal it, before it is used");
-            return Err(Refused::new(DEVICE, reason));
+            return Err(Refused::new(Code::Device, reason));
         }
         let facts = DeviceFacts::of(&token, &id);
         Ok(DeviceKey { token, id, public, facts })
@@ -160,11 +158,11 @@ pub fn refused(error: TokenError) -> Refused {
         | TokenError::DefaultPin
         | TokenError::PinLocked(_)
         | TokenError::PinLastTry(_)
-        | TokenError::PinToBeChanged(_) => Refused::new("device-pin", reason),
+        | TokenError::PinToBeChanged(_) => Refused::new(Code::DevicePin, reason),
         TokenError::Removed(_) | TokenError::TokenMissing { .. } | TokenError::Device { .. } | TokenError::Random => {
-            Refused::for_now(DEVICE, reason)
+            Refused::new(Code::DeviceGone, reason)
         }
-        _ => Refused::new(DEVICE, reason),
+        _ => Refused::new(Code::Device, reason),
     }
 }
 
@@ -197,10 +195,10 @@ mod tests {
     #[test]
     fn a_device_that_is_gone_may_come_back_and_a_wrong_pin_stays_wrong() {
         let gone = refused(TokenError::Removed("alpha".to_owned()));
-        assert_eq!((gone.code.as_ref(), gone.retry), ("device", true));
+        assert_eq!((gone.retry(), gone.code), (true, Code::DeviceGone));
         let lies = refused(TokenError::WrongSignature("k".parse().unwrap()));
-        assert_eq!((lies.code.as_ref(), lies.retry), ("device", false));
+        assert_eq!((lies.retry(), lies.code), (false, Code::Device));
         let pin = refused(TokenError::DefaultPin);
-        assert_eq!((pin.code.as_ref(), pin.retry), ("device-pin", false));
+        assert_eq!((pin.retry(), pin.code), (false, Code::DevicePin));
     }
 }

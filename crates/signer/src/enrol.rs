@@ -19,7 +19,7 @@ use crate::journal::{Journal, JournalError};
 use crate::keys::{JOURNAL_KEY, JOURNAL_KEY_BYTES, Keys, KeysError, write_secret};
 use crate::life::{Actor, KeyName};
 use crate::record::{Event, Record};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::Seed;
 use crate::vault::{Sealed, Vault, VaultError, seal};
 
@@ -169,7 +169,7 @@ pub fn create_watched(directory: &Path, birth: Birth, watch: &mut Watch<'_>) -> 
 
 fn write_all(directory: &Path, birth: Birth, watch: &mut Watch<'_>) -> Result<Enrolment, EnrolError> {
     let fingerprint = birth.seed.fingerprint(&bitcoin::secp256k1::Secp256k1::new());
-    let fingerprint = fingerprint.map_err(|error| EnrolError::Sealing(Refused::new("seed", error.to_string())))?;
+    let fingerprint = fingerprint.map_err(|error| EnrolError::Sealing(Refused::new(Code::Seed, error.to_string())))?;
     let sealed = seal(&birth.id, birth.network, &birth.seed, birth.accounts, birth.seed_slots, birth.account_slots)
         .map_err(EnrolError::Sealing)?;
     // The seed is not needed any more.

@@ -18,7 +18,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use signer_wire::{
     FrameError, Refusal, Reply, ReplyBody, Request, RequestBody, VERSION, decode, encode, read_frame, write_frame,
 };
-use types::Moment;
+use types::{Moment, RefusalCode};
 
 use crate::core::Core;
 use crate::enrol::{Enrolment, files};
@@ -437,22 +437,21 @@ impl Drop for Taken<'_> {
 /// The answer; none to who gave way meanwhile: nothing is done that nobody hears of, and a crowd that was driven out does not keep the
 /// core busy.
 fn answer(frame: &[u8], guest: Guest, place: &Place, turns: &Turns, core: &Mutex<Core>) -> Option<ReplyBody> {
-    let refused =
-        |code: &str, reason: String| Some(ReplyBody::Refused(Refusal { code: code.to_owned(), reason, retry: false }));
+    let refused = |code: RefusalCode, reason: String| Some(ReplyBody::Refused(Refusal::new(code, reason)));
     if !place.set_busy(true) {
         return None;
     }
     let request: Request = match decode(frame) {
         Ok(request) => request,
-        Err(error) => return refused("message", error.to_string()),
+        Err(error) => return refused(RefusalCode::Message, error.to_string()),
     };
     if request.version != VERSION {
-        return refused("version", format!("this signer speaks version {VERSION}"));
+        return refused(RefusalCode::Version, format!("this signer speaks version {VERSION}"));
     }
     let freezes = matches!(request.body, RequestBody::Freeze { .. });
     let looks = matches!(request.body, RequestBody::Hello | RequestBody::Board | RequestBody::Exposure);
     if guest == Guest::Freezer && !freezes && !looks {
-        return refused("freeze-only", "this certificate may freeze and look, and nothing else".to_owned());
+        return refused(RefusalCode::FreezeOnly, "this certificate may freeze and look, and nothing else".to_owned());
     }
     let _turn = turns.take(freezes);
     // A freeze is done even if who asked for it has gone.

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::OutPoint;
 use chains::bitcoin::WalletDescriptor;
 use policy::{BookEntry, Charter};
-use types::{CustomerId, Digest, Instruction, InstructionId, KeyKind, KeyState, Moment, SignerId, WalletId};
+use types::{CustomerId, Digest, Instruction, InstructionId, KeyKind, KeyState, Latch, Moment, SignerId, WalletId};
 
-use crate::core::{AWAITING_PEERS, JOURNAL_BEHIND};
 use crate::life::{Actor, Authorised, Ceremony, KeyName, Life};
 use crate::record::{Event, Intended, KeyMove, Nonsense, Paid, Record};
 use crate::spending::{Reserved, Spending};
@@ -55,7 +54,7 @@ pub struct State {
     /// Newest heads of peers.
     pub peers: BTreeMap<SignerId, (u64, Digest)>,
     /// Closed latches with their reasons, and since when.
-    pub latches: BTreeMap<String, (String, Moment)>,
+    pub latches: BTreeMap<Latch, (String, Moment)>,
     /// Highest change index in each wallet.
     pub change_index: BTreeMap<WalletId, u32>,
     /// When everything was first there for an instruction in a tier that waits, by digest and tier.
@@ -141,11 +140,12 @@ impl State {
                 self.peers.insert(signer.parse().map_err(|_| Nonsense)?, head);
             }
             Event::Frozen { latch, reason } => {
-                self.latches.insert(latch.clone(), (reason.clone(), at));
+                self.latches.insert(latch.parse().map_err(|_| Nonsense)?, (reason.clone(), at));
             }
             Event::Opened { latch, instruction } => {
-                self.latches.remove(latch);
-                if latch == AWAITING_PEERS || latch == JOURNAL_BEHIND {
+                let latch = latch.parse().map_err(|_| Nonsense)?;
+                self.latches.remove(&latch);
+                if matches!(latch, Latch::AwaitingPeers | Latch::JournalBehind) {
                     self.whole_since = Some(at);
                 }
                 self.executed.insert(instruction.parse().map_err(|_| Nonsense)?);

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::core::Core;
 use crate::keys::Secret;
 use crate::life::{Actor, KeyName, Life};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::{Seed, SeedError};
 
 /// Which of the two.
@@ -66,7 +66,7 @@ impl Vault {
 
     /// Whose secrets are in it, and what for.
     pub fn context(self, signer: &SignerId, network: Network) -> Result<Context, Refused> {
-        let purpose: Purpose = self.purpose().parse().map_err(|_| Refused::new("sealing", "no such purpose"))?;
+        let purpose: Purpose = self.purpose().parse().map_err(|_| Refused::new(Code::Sealing, "no such purpose"))?;
         Ok(Context { signer: signer.clone(), network, purpose })
     }
 
@@ -119,7 +119,7 @@ fn refused(error: impl std::error::Error) -> Refused {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    Refused::new("sealing", text)
+    Refused::new(Code::Sealing, text)
 }
 
 fn item(name: &str) -> Result<ItemName, Refused> {
@@ -155,14 +155,14 @@ pub fn slot_lines(directory: &Path) -> Result<Vec<SlotLine>, VaultError> {
 pub fn check_apart(custodians: &[OperatorId], envelope: &Envelope) -> Result<(), Refused> {
     if custodians.is_empty() {
         let reason = "the charter does not say who administers this machine; name its custodians";
-        return Err(Refused::new("k3-holder", reason));
+        return Err(Refused::new(Code::K3Holder, reason));
     }
     match envelope.holders().into_iter().find(|holder| custodians.contains(holder)) {
         Some(both) => {
             let reason = format!(
                 "{both} administers this machine and holds what opens its keys; seal them anew for other holders, or name another custodian"
             );
-            Err(Refused::new("k3-holder", reason))
+            Err(Refused::new(Code::K3Holder, reason))
         }
         None => Ok(()),
     }
@@ -188,7 +188,7 @@ pub fn seal(
     account_slots: Vec<NewSlot>,
 ) -> Result<Sealed, Refused> {
     let secp = bitcoin::secp256k1::Secp256k1::new();
-    let broken = |error: SeedError| Refused::new("seed", error.to_string());
+    let broken = |error: SeedError| Refused::new(Code::Seed, error.to_string());
     let mut expressions = Vec::new();
     let mut items = BTreeMap::new();
     for account in 0..count {
@@ -215,7 +215,7 @@ pub fn open_seed(envelope: &Envelope, key: &DataKey, network: Network) -> Result
 /// Opens one account's key, or, for none, the key of canaries.
 pub fn open_account(envelope: &Envelope, key: &DataKey, account: Option<u32>) -> Result<Secret, Refused> {
     let bytes = envelope.open_item(key, &account_item(account)?).map_err(refused)?;
-    Secret::from_bytes(&bytes).ok_or_else(|| Refused::new("sealing", "what was sealed is no key"))
+    Secret::from_bytes(&bytes).ok_or_else(|| Refused::new(Code::Sealing, "what was sealed is no key"))
 }
 
 /// Seals a further account's key.
@@ -246,18 +246,18 @@ impl Core {
         self.check_holders(envelope)?;
         if !slot.holders().contains(opener.person) {
             let reason = format!("{} does not hold \"{}\"", opener.person, opener.slot);
-            return Err(Refused::new("k3-holder", reason));
+            return Err(Refused::new(Code::K3Holder, reason));
         }
         let key = KeyName { kind: KeyKind::Sealing, name: envelope.k3().to_string() };
         match self.key_state(&key) {
             Some(KeyState::InUse) => {}
             Some(state) => {
                 let reason = format!("the file {} is sealed with a key that is {state}: an older copy", vault.file());
-                return Err(Refused::new("sealing-key", reason));
+                return Err(Refused::new(Code::SealingKey, reason));
             }
             None => {
                 let reason = format!("the file {} is sealed with a key that this signer never had", vault.file());
-                return Err(Refused::new("sealing-key", reason));
+                return Err(Refused::new(Code::SealingKey, reason));
             }
         }
         let context = vault.context(self.id(), self.network())?;

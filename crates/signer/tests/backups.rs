@@ -93,7 +93,7 @@ fn shares_that_are_too_few_mixed_damaged_or_anothers_are_told_apart_by_name() {
     assert_eq!(code(rehearse(&mut fleet, 0, &[])), "share-missing");
     assert_eq!(code(rehearse(&mut fleet, 0, &[first[0].clone(), first[0].clone()])), "share-missing");
     let mixed = rehearse(&mut fleet, 0, &[first[0].clone(), second[1].clone()]).unwrap_err();
-    assert_eq!(mixed.code, "share-mixed");
+    assert_eq!(mixed.code.as_str(), "share-mixed");
     assert!(mixed.reason.contains(second[1].to_str().unwrap()), "the file is named: {mixed}");
     assert_eq!(code(rehearse(&mut fleet, 0, &other[..2])), "seed-differs");
     // One letter, one word, one line: named with the word's place, and never the word.
@@ -104,7 +104,7 @@ fn shares_that_are_too_few_mixed_damaged_or_anothers_are_told_apart_by_name() {
     changed[9] = if list[9] == "academic" { "acid" } else { "academic" };
     std::fs::write(&wrong, changed.join(" ")).unwrap();
     let damaged = rehearse(&mut fleet, 0, &[first[0].clone(), wrong.clone()]).unwrap_err();
-    assert_eq!(damaged.code, "share-damaged");
+    assert_eq!(damaged.code.as_str(), "share-damaged");
     assert!(damaged.reason.contains("word 10"), "{damaged}");
     assert!(list.iter().all(|word| !damaged.reason.split([' ', '\n']).any(|one| one == *word && word.len() > 5)));
     changed[9] = "zzz";
@@ -143,7 +143,7 @@ fn a_rehearsal_looks_at_the_shares_whatever_was_recorded_before() {
     assert_eq!(code(again(&[first[0].clone(), second[1].clone()])), "share-mixed");
     // Good shares of another set: they are good, and no record says so.
     let refused = again(&second[..2]).unwrap_err();
-    assert_eq!(refused.code, "held-before");
+    assert_eq!(refused.code.as_str(), "held-before");
     assert!(refused.reason.contains("gave seed"), "{refused}");
     // The shares of the record: looked at again, and said so.
     let once_more = again(&first[..2]).unwrap();

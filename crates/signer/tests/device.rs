@@ -28,7 +28,7 @@ use signer_client::{CallError, sign};
 use signer_wire::{Instruction, KeyLine, ReplyBody, RequestBody};
 use testkit::{SoftHsm, SoftToken, memory_contains};
 use token::Token;
-use types::Network;
+use types::{Network, RefusalCode};
 use zeroize::Zeroizing;
 
 const PIN: &str = "four grey herons";
@@ -73,7 +73,7 @@ fn sign_order(fleet: &Fleet, (wire, psbt): &(Instruction, Psbt)) -> Result<(), (
     match sign(&mut fleet.clients()[..2], 2, std::slice::from_ref(wire), &hex_of(psbt)) {
         Ok(_) => Ok(()),
         Err(error) => match error.refusals.into_iter().find(|(position, _)| *position == 0) {
-            Some((_, CallError::Refused(refusal))) => Err((refusal.code, refusal.retry)),
+            Some((_, CallError::Refused(refusal))) => Err((refusal.code.to_string(), refusal.retry())),
             other => panic!("{other:?}"),
         },
     }
@@ -317,13 +317,13 @@ fn a_device_that_is_pulled_out_is_named_and_signs_again_once_it_is_opened_again(
         assert_eq!(signs(&fleet, "one", 1), Ok(()));
         let two = order(&fleet, "two", 2);
         held.token.remove().unwrap();
-        assert_eq!(sign_order(&fleet, &two), Err(("device".to_owned(), true)));
+        assert_eq!(sign_order(&fleet, &two), Err(("device-gone".to_owned(), true)));
         let line = hot(&fleet);
         assert_eq!((line.state.as_str(), line.open), ("inactive", false), "it has no session any more");
         assert!(line.cause.contains("the token alpha was removed"), "{}", line.cause);
         assert_eq!(sign_order(&fleet, &two), Err(("key-inactive".to_owned(), true)));
         let output = fleet.open(0);
-        assert!(refusal(&output).contains("device: no token alpha "), "{output:?}");
+        assert!(refusal(&output).contains("device-gone: no token alpha "), "{output:?}");
         held.token.put_back().unwrap();
         assert_eq!(sign_order(&fleet, &two), Err(("key-inactive".to_owned(), true)), "people open it, nobody else");
         assert!(fleet.open(0).status.success());
@@ -332,7 +332,9 @@ fn a_device_that_is_pulled_out_is_named_and_signs_again_once_it_is_opened_again(
         // Pulled out while a canary is asked for.
         held.token.remove().unwrap();
         let canary = fleet.client(0).call(RequestBody::Canary { challenge: "c".to_owned() });
-        assert!(matches!(canary, Err(CallError::Refused(refusal)) if refusal.code == "device" && refusal.retry));
+        assert!(
+            matches!(canary, Err(CallError::Refused(refusal)) if refusal.code == RefusalCode::DeviceGone && refusal.retry())
+        );
         assert!(!hot(&fleet).open);
     });
 }
@@ -419,7 +421,7 @@ fn a_key_that_was_cloned_outlives_its_first_device() {
         let Held { token, pin, here: _here, .. } = held;
         token.destroy().unwrap();
         let output = fleet.open(0);
-        assert!(refusal(&output).contains("device: no token alpha "), "{output:?}");
+        assert!(refusal(&output).contains("device-gone: no token alpha "), "{output:?}");
         let output = fleet.open_with(0, &["--device", "--token", "beta:other", "--pin-file", &pin]);
         assert!(refusal(&output).contains("has no signing key other"), "{output:?}");
         let output = fleet.open_with(0, &["--device", "--token", "beta:second", "--pin-file", &pin]);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use common::processes::{Fleet, Process, identity};
 use signer_client::{CallError, ClientIdentity, SignerClient};
 use signer_wire::{ReplyBody, RequestBody};
+use types::RefusalCode;
 
 /// How long a freeze may take here; it is far quicker, but the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -118,7 +119,10 @@ fn t05_a_certificate_that_only_freezes_does_nothing_else_and_has_places_of_its_o
     let recall = RequestBody::Recall { signer: "s2".to_owned(), nonce: "aa".to_owned() };
     for refused in [recall.clone(), RequestBody::Canary { challenge: "now".to_owned() }] {
         let outcome = freezer.call(refused);
-        assert!(matches!(&outcome, Err(CallError::Refused(refusal)) if refusal.code == "freeze-only"), "{outcome:?}");
+        assert!(
+            matches!(&outcome, Err(CallError::Refused(refusal)) if refusal.code == RefusalCode::FreezeOnly),
+            "{outcome:?}"
+        );
     }
     assert!(matches!(freezer.call(RequestBody::Board), Ok(ReplyBody::Board { .. })));
     assert!(matches!(freezer.call(RequestBody::Exposure), Ok(ReplyBody::Exposure(_))));

@@ -58,7 +58,7 @@ fn t05_a_peer_that_makes_heads_up_fills_no_disk() {
     let ReplyBody::Refused(refusal) = fleet.ask(0, RequestBody::Witness { head: made_up(1_000) }) else {
         panic!("taken")
     };
-    assert!(refusal.retry);
+    assert!(refusal.retry());
     // Another peer's heads are none of these, and time lets one more in.
     let other = head(&mut fleet, 2);
     fleet.witness(0, &other).unwrap();

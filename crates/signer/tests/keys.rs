@@ -154,7 +154,7 @@ fn t04_one_person_alone_opens_no_key_whatever_that_person_holds() {
         let (person, slot) = (person.parse().unwrap(), slot.parse().unwrap());
         let opener = Opener { person: &person, terminal: "tty1", slot: &slot, kek: &key };
         let refused = core.open_sealed(&directory, &opener, now).unwrap_err();
-        assert_eq!(refused.code, refusal);
+        assert_eq!(refused.code.as_str(), refusal);
         assert!(core.open_wallets().is_empty());
     }
 }

@@ -116,7 +116,7 @@ fn every_arrow_that_can_be_asked_for_is_gone_and_every_other_is_refused_by_name(
     let derive = |fleet: &mut Cores| {
         let mut fault = Fault::after(None);
         let outcome = hold(fleet, 0, &instruction, &mut fault, |bench| account::derive(bench, &mut kim));
-        outcome.map(|_| ()).map_err(|refused| refused.code.into_owned())
+        outcome.map(|_| ()).map_err(|refused| refused.code.to_string())
     };
     assert_eq!(derive(&mut fleet), refusal("seed"));
     assert_eq!(ask(&mut fleet, Step::ResumeSeed, None), Ok(()));

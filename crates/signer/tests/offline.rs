@@ -166,7 +166,7 @@ fn t05_a_bundle_edited_at_any_byte_is_refused_or_pays_the_same() {
         // Whoever compares the words does not sign it.
         let mut awake = core(used);
         let session = Session::begin(&mut awake, used, edited.clone(), now).unwrap();
-        assert_eq!(session.confirm(&words).unwrap_err().code, "words", "byte {position}");
+        assert_eq!(session.confirm(&words).unwrap_err().code.as_str(), "words", "byte {position}");
         drop(awake);
         // And if nobody does: the same coin pays the same to the same place, the rest less a fee within the caps comes back to us.
         let answer = visit(used, &edited, now).unwrap();
@@ -277,7 +277,7 @@ fn t05_a_journal_put_back_to_an_old_copy_signs_nothing_once_peers_remember_more(
     let bundle = cold.bundle("c1", &double);
     assert_eq!(cold.visit("c1", &bundle).unwrap_err(), "journal-behind");
     // It has closed for good, whatever is brought from now on.
-    assert!(core(&home).latches().contains(&"journal-behind".to_owned()));
+    assert!(core(&home).latches().contains(&types::Latch::JournalBehind));
     let mut silent = cold.bundle("c1", &double);
     silent.statements.clear();
     assert_ne!(cold.visit("c1", &silent).unwrap_err(), "journal-behind");
@@ -375,7 +375,7 @@ fn a_connected_signer_is_told_to_run_and_other_steps_are_carried_too() {
     let mut bundle = cold.bundle("c1", &refill);
     bundle.signer = "s1".to_owned();
     let connected = cold.fleet.directories[0].path().to_owned();
-    assert_eq!(read(&connected, &bundle, cold.fleet.now).unwrap_err().code, "connected");
+    assert_eq!(read(&connected, &bundle, cold.fleet.now).unwrap_err().code.as_str(), "connected");
     // A suspension that is carried ends the key, and the payment after it with it.
     bundle.signer = "c1".to_owned();
     let step = types::KeyStep {

@@ -20,7 +20,7 @@ use signer_wire::{ReplyBody, RequestBody};
 
 fn code<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> String {
     match outcome {
-        Err(CallError::Refused(refusal)) => refusal.code,
+        Err(CallError::Refused(refusal)) => refusal.code.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -165,3 +165,32 @@ fn an_asset_can_be_frozen() {
     assert_eq!(code(fleet.ask(0, freeze(format!("asset:{asset}")))), Ok(ReplyBody::Done));
     assert_eq!(fleet.prepare(0, &[honest], &psbt).unwrap_err(), "frozen");
 }
+
+#[test]
+fn what_is_wrong_with_an_instructions_time_has_one_name_whether_or_not_it_moves_coins() {
+    let mut fleet = Cores::start();
+    let now = fleet.now;
+    let longest = i64::try_from(fleet.house.charter.instruction_seconds_max).unwrap();
+    for (created, seconds, wrong, again) in [
+        (now.plus_seconds(-10), 10, "expired", false),
+        (now, longest + 1, "lifetime", false),
+        // What stands goes before what time heals.
+        (now.plus_seconds(302), longest + 1, "lifetime", false),
+        (now.plus_seconds(302), longest, "created-in-future", true),
+    ] {
+        let (payment, asked) = fleet.house.lasting_withdrawal("k", 50_000, seconds, created);
+        let psbt = common::hex_of(&fleet.house.psbt(&[fleet.house.coin(0, 900_000, 1)], &[&payment], 1_000));
+        let still = fleet.house.activation("hot", 60, 1, created);
+        let mut still = Instruction::from_canonical(still.canonical.as_bytes()).unwrap();
+        still.id = "still".parse().unwrap();
+        still.expires = still.created.plus_seconds(seconds);
+        let approvals = ["olga", "omar"].map(|name| fleet.house.approve(name, &still)).to_vec();
+        let still = wire(&still, Evidence { customer_request: None, approvals });
+        for question in
+            [RequestBody::Prepare { instructions: vec![asked], psbt }, RequestBody::Execute { instruction: still }]
+        {
+            let ReplyBody::Refused(refusal) = fleet.ask(0, question) else { panic!("{wrong} was let through") };
+            assert_eq!((refusal.code.as_str(), refusal.retry()), (wrong, again), "{}", refusal.reason);
+        }
+    }
+}

@@ -5,6 +5,7 @@ use bitcoin::psbt::{self, Psbt};
 use bitcoin::sighash::EcdsaSighashType;
 use bitcoin::transaction::Version;
 use bitcoin::{OutPoint, ScriptBuf, Txid};
+use types::RefusalCode;
 
 use super::descriptor::{Branch, Derived, WalletDescriptor};
 use super::generate::SEQUENCE;
@@ -76,7 +77,7 @@ pub struct Effects {
 }
 
 macro_rules! refusals {
-    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $message:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:ident, $message:literal;)*) => {
         /// Why a signer does not sign a transaction. One name for each trick.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
         pub enum InspectRefusal {
@@ -85,8 +86,8 @@ macro_rules! refusals {
 
         impl InspectRefusal {
             /// A stable name for programs.
-            pub const fn code(self) -> &'static str {
-                match self { $(InspectRefusal::$name => $code,)* }
+            pub const fn code(self) -> RefusalCode {
+                match self { $(InspectRefusal::$name => RefusalCode::$code,)* }
             }
         }
     };
@@ -94,41 +95,41 @@ macro_rules! refusals {
 
 refusals! {
     /// Not version 2.
-    Version = "transaction-version", "the transaction's version is not 2";
+    Version = TransactionVersion, "the transaction's version is not 2";
     /// Lock time is a time or a height far off, or sequences are not as generated.
-    LockTime = "lock-time", "the lock time is not a block height up to 1,800,000, or a sequence is not 0xfffffffd";
+    LockTime = LockTime, "the lock time is not a block height up to 1,800,000, or a sequence is not 0xfffffffd";
     /// No inputs or too many.
-    InputCount = "input-count", "the transaction has no inputs or more than 500";
+    InputCount = InputCount, "the transaction has no inputs or more than 500";
     /// One coin twice.
-    SameInput = "same-input", "a coin is spent twice";
+    SameInput = SameInput, "a coin is spent twice";
     /// Fields that are not expected.
-    UnknownFields = "unknown-fields", "the PSBT holds fields that are not expected here";
+    UnknownFields = UnknownFields, "the PSBT holds fields that are not expected here";
     /// Another signature type than ALL.
-    SighashType = "sighash-type", "an input asks for another signature hash type than ALL";
+    SighashType = SighashType, "an input asks for another signature hash type than ALL";
     /// No previous transaction.
-    NoPrevious = "no-previous-transaction", "an input comes without its whole previous transaction";
+    NoPrevious = NoPreviousTransaction, "an input comes without its whole previous transaction";
     /// The previous transaction is another one.
-    PreviousDiffers = "previous-differs", "a previous transaction's hash is not the one that the input names";
+    PreviousDiffers = PreviousDiffers, "a previous transaction's hash is not the one that the input names";
     /// A stated amount is not the real one.
-    AmountLies = "input-amount-lies", "an input's stated output is not the one in its previous transaction";
+    AmountLies = InputAmountLies, "an input's stated output is not the one in its previous transaction";
     /// A coin that is not ours.
-    ForeignInput = "foreign-input", "an input is not a coin of this wallet at the path that is given for it";
+    ForeignInput = ForeignInput, "an input is not a coin of this wallet at the path that is given for it";
     /// A payment is missing or changed.
-    PaymentMissing = "payment-missing", "the transaction does not pay exactly what the instructions say";
+    PaymentMissing = PaymentMissing, "the transaction does not pay exactly what the instructions say";
     /// An output that nobody asked for.
-    ForeignOutput = "foreign-output", "an output is neither a payment that was asked for nor change of this wallet";
+    ForeignOutput = ForeignOutput, "an output is neither a payment that was asked for nor change of this wallet";
     /// An output that no node relays.
-    Dust = "dust", "an output is worth less than the network relays";
+    Dust = Dust, "an output is worth less than the network relays";
     /// Change at a place where nobody would look.
-    ChangePath = "change-path", "the change goes to an index beyond the gap limit or to another branch";
+    ChangePath = ChangePath, "the change goes to an index beyond the gap limit or to another branch";
     /// Two change outputs.
-    TwoChanges = "two-changes", "there is more than one change output";
+    TwoChanges = TwoChanges, "there is more than one change output";
     /// More goes out than comes in, or sums overflow.
-    Overspent = "overspent", "the outputs are worth more than the inputs";
+    Overspent = Overspent, "the outputs are worth more than the inputs";
     /// The fee is over the absolute cap.
-    FeeCap = "fee-cap", "the fee is over the cap for a transaction";
+    FeeCap = FeeCap, "the fee is over the cap for a transaction";
     /// The fee rate is over the cap.
-    FeeRateCap = "fee-rate-cap", "the fee rate is over the cap";
+    FeeRateCap = FeeRateCap, "the fee rate is over the cap";
 }
 
 /// Why bytes are not a PSBT.

@@ -15,7 +15,7 @@ use signer_wire::{
     NextCharter, ReplyBody, RequestBody, Statement as Remembered,
 };
 use store::{CarriedRow, Event, Move, PaymentRow, Statement, TransactionRow, TransactionState};
-use types::{Body, Instruction, Moment, SignerId, Step, WalletId, words};
+use types::{Body, Instruction, Moment, RefusalCode, SignerId, Step, WalletId, words};
 
 use super::{Custody, StepError, blocking, now};
 use crate::problem::Problem;
@@ -422,11 +422,13 @@ impl Custody {
         for answer in answers {
             match answer {
                 Ok(ReplyBody::Statement(_)) => told += 1,
-                Err(CallError::Refused(refusal)) => match refusal.code.as_str() {
+                Err(CallError::Refused(refusal)) => match refusal.code {
                     // It remembers a newer one.
-                    "peer-behind" => told += 1,
-                    "head-signature" | "head-form" => return Err(Problem::invalid("answer-head", refusal.reason)),
-                    "peer-forked" => return Err(Problem::new(409, "peer-forked", refusal.reason)),
+                    RefusalCode::PeerBehind => told += 1,
+                    RefusalCode::HeadSignature | RefusalCode::HeadForm => {
+                        return Err(Problem::invalid("answer-head", refusal.reason));
+                    }
+                    RefusalCode::PeerForked => return Err(Problem::new(409, "peer-forked", refusal.reason)),
                     _ => {}
                 },
                 _ => {}

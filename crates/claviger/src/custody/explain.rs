@@ -41,8 +41,8 @@ impl From<Decision> for Explanation {
         let (outcome, rule) = match decision.outcome {
             Outcome::Allowed { tier } => ("allowed", tier),
             Outcome::Waiting { missing } => ("waiting", missing.join("; or ")),
-            Outcome::Later { rule, .. } => ("waiting", rule.to_owned()),
-            Outcome::Refused { rule, .. } => ("refused", rule.to_owned()),
+            Outcome::Later { rule, .. } => ("waiting", rule.to_string()),
+            Outcome::Refused { rule, .. } => ("refused", rule.to_string()),
         };
         Explanation { outcome: outcome.to_owned(), rule, explanation: decision.trace }
     }

@@ -8,7 +8,7 @@ use policy::{
 use serde::{Deserialize, Serialize};
 use signer_wire::RequestBody;
 use store::{ApprovalRow, CommitError, Event, Move, ProposalRow, Statement};
-use types::{Approval, Body, Digest, Freeze, Instruction, KeyStep, Moment, OperatorId, Step, sentence};
+use types::{Approval, Body, Digest, Freeze, Instruction, KeyStep, Moment, OperatorId, RefusalCode, Step, sentence};
 
 use super::approvals::worth;
 use super::{Custody, StepError, blocking, explain};
@@ -514,7 +514,8 @@ impl Custody {
             match client.call(RequestBody::Execute { instruction: wire.clone() }) {
                 Ok(_) => done.push(config.id.clone()),
                 Err(signer_client::CallError::Refused(refusal))
-                    if refusal.code == "executed" || (latch.is_some() && refusal.code == "latch") =>
+                    if refusal.code == RefusalCode::Executed
+                        || (latch.is_some() && refusal.code == RefusalCode::Latch) =>
                 {
                     done.push(config.id.clone());
                 }

@@ -319,7 +319,7 @@ impl Story<'_> {
         for client in &mut self.house.fleet.clients {
             let question = RequestBody::Prepare { instructions: vec![wire.clone()], psbt: psbt.clone() };
             match client.call(question) {
-                Err(CallError::Refused(refusal)) => codes.push(refusal.code),
+                Err(CallError::Refused(refusal)) => codes.push(refusal.code.to_string()),
                 Err(error) => return Err(error.to_string()),
                 Ok(_) => return Err(format!("a signer did not refuse: {what}")),
             }
@@ -340,7 +340,7 @@ impl Story<'_> {
                 return Err(format!("a quorum signed: {what}"));
             };
             codes.extend(error.refusals.into_iter().filter_map(|(_, error)| match error {
-                CallError::Refused(refusal) => Some(refusal.code),
+                CallError::Refused(refusal) => Some(refusal.code.to_string()),
                 _ => None,
             }));
             self.house.fleet.clients.rotate_left(1);

@@ -6,7 +6,7 @@ use super::{Begun, Bench, Done, Unlock, file_error, held_before, refused, replac
 use crate::core::{key_move, path};
 use crate::enrol::{Enrolment, files, read_enrolment};
 use crate::life::KeyName;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::vault::{Vault, add_account, open_seed};
 
 /// Derives the next account, and gives the enrolment as it then is, with what was recorded.
@@ -33,15 +33,18 @@ pub fn derive(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>) -> Result<(Enrolme
     bench.core.check_seed()?;
     // Counted by the journal: what an earlier try left in the files is written again, the same.
     let count = bench.core.keys_of(KeyKind::Signature).count();
-    let account = u32::try_from(count).map_err(|_| Refused::new("account", "too many accounts"))?;
+    let account = u32::try_from(count).map_err(|_| Refused::new(Code::Account, "too many accounts"))?;
     let (envelope, key) = bench.open(Vault::Seed, unlock)?;
     let seed = open_seed(&envelope, &key, bench.core.network())?;
     drop(key);
     if !same_seed(bench.core, &seed)?.1 {
-        return Err(Refused::new("seed-differs", "what is sealed is not the seed that the journal and enrolment name"));
+        return Err(Refused::new(
+            Code::SeedDiffers,
+            "what is sealed is not the seed that the journal and enrolment name",
+        ));
     }
     let secp = bitcoin::secp256k1::Secp256k1::new();
-    let derived = seed.account(account, &secp).map_err(|error| Refused::new("seed", error.to_string()))?;
+    let derived = seed.account(account, &secp).map_err(|error| Refused::new(Code::Seed, error.to_string()))?;
     drop(seed);
     let (secret, expression) = derived;
     let (mut accounts, key) = bench.open(Vault::Accounts, unlock)?;

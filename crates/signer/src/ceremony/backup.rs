@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::sheet::{self, Facts};
 use super::{Begun, Bench, Done, Random, Unlock, causes, file_error, held_before, same_seed, stop, sync_directory};
 use crate::life::Ceremony;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::Seed;
 use crate::vault::{Vault, open_seed};
 
@@ -84,7 +84,7 @@ pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>)
     for path in plan.holders.iter().filter_map(path) {
         if path.exists() {
             let reason = format!("{} is there already; a share is never overwritten", path.display());
-            return Err(Refused::new("backup-file", reason));
+            return Err(Refused::new(Code::BackupFile, reason));
         }
     }
     clear(bench, plan.holders)?;
@@ -93,9 +93,9 @@ pub fn hold(bench: &mut Bench<'_>, plan: &mut Plan<'_>, unlock: &mut Unlock<'_>)
     let seed = open_seed(&envelope, &key, network)?;
     drop(key);
     let secp = bitcoin::secp256k1::Secp256k1::new();
-    let fingerprint = seed.fingerprint(&secp).map_err(|error| Refused::new("seed", error.to_string()))?.to_string();
+    let fingerprint = seed.fingerprint(&secp).map_err(|error| Refused::new(Code::Seed, error.to_string()))?.to_string();
     if bench.core.seed_name().is_none_or(|name| name.name != fingerprint) {
-        return Err(Refused::new("seed-differs", "what is sealed is not the seed that the journal names"));
+        return Err(Refused::new(Code::SeedDiffers, "what is sealed is not the seed that the journal names"));
     }
     let shares = split(bench, plan, seed.expose())?;
     let set = shares.first().map_or(0, Share::identifier);
@@ -152,7 +152,7 @@ fn finish_before(bench: &mut Bench<'_>, plan: &Plan<'_>, held: Ceremony) -> Resu
                 place.display(),
                 holder.name
             );
-            return Err(Refused::new("backup-file", reason));
+            return Err(Refused::new(Code::BackupFile, reason));
         }
         if matches!(holder.to, Destination::Page(_)) {
             pages += 1;
@@ -161,7 +161,7 @@ fn finish_before(bench: &mut Bench<'_>, plan: &Plan<'_>, held: Ceremony) -> Resu
         let share = sheet::read(place)?.0;
         if share.identifier() != set {
             let reason = format!("{} is a share of set {}, not of set {set}", place.display(), share.identifier());
-            return Err(Refused::new("backup-file", reason));
+            return Err(Refused::new(Code::BackupFile, reason));
         }
         shares.push(share);
     }
@@ -208,7 +208,7 @@ fn clear(bench: &Bench<'_>, holders: &[Holder]) -> Result<(), Refused> {
             if recorded.contains(&set) {
                 let reason =
                     format!("{} is of a recorded backup: give that backup's command again first", left.display());
-                return Err(Refused::new("backup-file", reason));
+                return Err(Refused::new(Code::BackupFile, reason));
             }
             fs::remove_file(&left).map_err(file_error(&left))?;
         }
@@ -222,28 +222,28 @@ fn check(bench: &Bench<'_>, plan: &Plan<'_>) -> Result<(), Refused> {
     if plan.threshold < 2 || usize::from(plan.threshold) > count || count > usize::from(shares::MEMBERS_MAX) {
         let most = shares::MEMBERS_MAX;
         let reason = format!("{} of {count} shares: ask for at least two, and have at most {most}", plan.threshold);
-        return Err(Refused::new("backup-plan", reason));
+        return Err(Refused::new(Code::BackupPlan, reason));
     }
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for holder in plan.holders {
         if !names.insert(&holder.name) {
-            return Err(Refused::new("backup-holder", format!("{} would keep two shares", holder.name)));
+            return Err(Refused::new(Code::BackupHolder, format!("{} would keep two shares", holder.name)));
         }
         if bench.core.custodians().contains(&holder.name) {
             let reason = format!("{} administers this machine and must not keep a share of its seed", holder.name);
-            return Err(Refused::new("backup-holder", reason));
+            return Err(Refused::new(Code::BackupHolder, reason));
         }
         if path(holder).is_some_and(|path| !paths.insert(path)) {
-            return Err(Refused::new("backup-file", "two shares would go into one file"));
+            return Err(Refused::new(Code::BackupFile, "two shares would go into one file"));
         }
         if path(holder).is_some_and(|path| inside(path, bench.directory)) {
             let reason = format!("{}'s share would lie in the signer's own directory", holder.name);
-            return Err(Refused::new("backup-file", reason));
+            return Err(Refused::new(Code::BackupFile, reason));
         }
         let clean = |text: &str| text.len() <= 64 && !text.chars().any(|one| one.is_control() || one == ';');
         if !clean(&holder.place) || !clean(&holder.seal) {
             let reason = "a place and a seal have at most 64 bytes, without control characters and semicolons";
-            return Err(Refused::new("backup-plan", reason));
+            return Err(Refused::new(Code::BackupPlan, reason));
         }
     }
     Ok(())
@@ -265,12 +265,12 @@ fn split(bench: &Bench<'_>, plan: &mut Plan<'_>, seed: &[u8]) -> Result<Vec<Shar
         let random = &mut *plan.random;
         let mut source = |bytes: &mut [u8]| random(bytes).map_err(|_| RandomError);
         let shares = split_one_group(seed, b"", EXPONENT, true, plan.threshold, count, &mut source)
-            .map_err(|error| Refused::new("backup-plan", causes(&error)))?;
+            .map_err(|error| Refused::new(Code::BackupPlan, causes(&error)))?;
         if shares.first().is_some_and(|share| !taken.contains(&share.identifier())) {
             return Ok(shares);
         }
     }
-    Err(Refused::new("random", "the random source gives the same set again and again"))
+    Err(Refused::new(Code::Random, "the random source gives the same set again and again"))
 }
 
 /// Sets of shares that the journal speaks of.
@@ -314,7 +314,7 @@ fn write(path: &Path, content: &[u8], bench: &mut Bench<'_>) -> Result<(), Refus
 }
 
 fn unproven() -> Refused {
-    Refused::new("backup-unproven", "the shares do not bring the seed back; nothing was recorded now")
+    Refused::new(Code::BackupUnproven, "the shares do not bring the seed back; nothing was recorded now")
 }
 
 /// Choices of `threshold` shares, such that every share takes part in one.
@@ -361,7 +361,7 @@ fn finish(bench: &mut Bench<'_>, holders: &[Holder], set: u16) -> Result<(), Ref
             continue;
         }
         if path.exists() {
-            return Err(Refused::new("backup-file", format!("{} is there already", path.display())));
+            return Err(Refused::new(Code::BackupFile, format!("{} is there already", path.display())));
         }
         fs::rename(&from, path).and_then(|()| sync_directory(path)).map_err(file_error(path))?;
         bench.done("share-named")?;

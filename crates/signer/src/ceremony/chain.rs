@@ -3,7 +3,7 @@
 use policy::Charter;
 use types::Approval;
 
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// Verifies a chain and gives its newest charter. Signatures of all versions may be given together: each counts where it belongs.
 /// Asks no clock: an approver's grant may have ended since, and the chain is as good as it was.
@@ -13,12 +13,12 @@ use crate::refusal::Refused;
 pub fn verify<'a>(charters: &'a [Charter], approvals: &[Approval]) -> Result<&'a Charter, Refused> {
     let (first, rest) = charters
         .split_first()
-        .ok_or_else(|| Refused::new("charter-missing", "name the charters from the first one on: --charter FILE"))?;
-    policy::verify_genesis(first, approvals).map_err(|error| Refused::new("charter-quorum", error.to_string()))?;
+        .ok_or_else(|| Refused::new(Code::CharterMissing, "name the charters from the first one on: --charter FILE"))?;
+    policy::verify_genesis(first, approvals).map_err(|error| Refused::new(Code::CharterQuorum, error.to_string()))?;
     let mut newest = first;
     for next in rest {
         policy::verify_past_succession(newest, next, approvals).map_err(|error| {
-            Refused::new("charter-succession", format!("charter version {}: {error}", next.version))
+            Refused::new(Code::CharterSuccession, format!("charter version {}: {error}", next.version))
         })?;
         newest = next;
     }

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// Fewest rolls: 99 times log2(6) are 255.9 bits.
 pub const ROLLS_MIN: usize = 99;
@@ -38,7 +38,10 @@ impl Dice {
         let mut rolls = Zeroizing::new(Vec::with_capacity(text.len()));
         for letter in text.bytes().filter(|letter| !letter.is_ascii_whitespace() && *letter != b',') {
             if !(b'1'..=b'6').contains(&letter) {
-                return Err(Refused::new("dice-form", "rolls of dice are the digits 1 to 6, and spaces between them"));
+                return Err(Refused::new(
+                    Code::DiceForm,
+                    "rolls of dice are the digits 1 to 6, and spaces between them",
+                ));
             }
             rolls.push(letter);
         }
@@ -66,7 +69,7 @@ fn check(rolls: &[u8]) -> Result<(), Refused> {
     let count = rolls.len();
     if !(ROLLS_MIN..=ROLLS_MAX).contains(&count) {
         let reason = format!("{count} rolls; {ROLLS_MIN} are needed for 256 bits, and at most {ROLLS_MAX} are taken");
-        return Err(Refused::new("dice-few", reason));
+        return Err(Refused::new(Code::DiceFew, reason));
     }
     let expected = count as f64 / 6.0;
     let chi_square: f64 = (b'1'..=b'6')
@@ -75,7 +78,7 @@ fn check(rolls: &[u8]) -> Result<(), Refused> {
         .sum();
     if chi_square > CHI_SQUARE_MAX {
         return Err(Refused::new(
-            "dice-uneven",
+            Code::DiceUneven,
             "some faces come far too often: no fair die rolls like this; roll anew",
         ));
     }
@@ -83,7 +86,7 @@ fn check(rolls: &[u8]) -> Result<(), Refused> {
     let run_max = (1..).find(|run| count as f64 * 6f64.powi(1 - *run) < 1e-6).unwrap_or(12);
     if rolls.chunk_by(|one, next| one == next).any(|run| i32::try_from(run.len()).unwrap_or(i32::MAX) >= run_max) {
         return Err(Refused::new(
-            "dice-run",
+            Code::DiceRun,
             "one face comes too often in a row: no fair die rolls like this; roll anew",
         ));
     }
@@ -93,7 +96,7 @@ fn check(rolls: &[u8]) -> Result<(), Refused> {
         let equal = rolls.iter().zip(rolls.iter().skip(period)).filter(|(one, later)| one == later).count() as f64;
         if equal > pairs * p + SIGMAS_MAX * (pairs * p * (1.0 - p)).sqrt() {
             let reason = format!("the rolls repeat after {period}: this is a pattern and no die; roll anew");
-            return Err(Refused::new("dice-pattern", reason));
+            return Err(Refused::new(Code::DicePattern, reason));
         }
     }
     Ok(())
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_no_die_rolls_is_refused_by_name() {
-        let refused = |text: &str| Dice::read(text).unwrap_err().code.into_owned();
+        let refused = |text: &str| Dice::read(text).unwrap_err().code.to_string();
         assert_eq!(refused(&fair(98)), "dice-few");
         assert_eq!(refused(""), "dice-few");
         assert_eq!(refused(&fair(10_001)), "dice-few");

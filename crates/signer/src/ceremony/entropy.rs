@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use super::dice::Dice;
 use super::{Random, file_error, replace};
 use crate::keys::write_secret;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::SEED_BYTES;
 
 /// Bytes of a contribution.
@@ -143,7 +143,7 @@ impl Reveal {
 }
 
 fn wrong(path: &Path) -> impl Fn(&str) -> Refused + '_ {
-    move |reason| Refused::new("entropy-form", format!("{}: {reason}", path.display()))
+    move |reason| Refused::new(Code::EntropyForm, format!("{}: {reason}", path.display()))
 }
 
 fn object(path: &Path) -> Result<CanonicalObject, Refused> {
@@ -164,7 +164,7 @@ pub fn commit(part: &Part, keep: &Path, out: &Path, random: &mut Random<'_>) -> 
         Ok(bytes) => bytes.try_into().map_err(|_| wrong(keep)("it is no contribution; name another file"))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut bytes = [0; CONTRIBUTION_BYTES];
-            random(&mut bytes).map_err(|error| Refused::new("random", error.to_string()))?;
+            random(&mut bytes).map_err(|error| Refused::new(Code::Random, error.to_string()))?;
             // A crash after this leaves a contribution that the next try takes up.
             write_secret(keep, &bytes).map_err(file_error(keep))?;
             bytes
@@ -186,14 +186,14 @@ pub fn all(commitments: &[Commitment]) -> Result<(BTreeMap<SignerId, Commitment>
     for commitment in commitments {
         let first = commitments.first().map_or(&commitment.part, |first| &first.part);
         if (&commitment.part.ceremony, commitment.part.network) != (&first.ceremony, first.network) {
-            return Err(Refused::new("entropy-parties", "the commitments are of different ceremonies or networks"));
+            return Err(Refused::new(Code::EntropyParties, "the commitments are of different ceremonies or networks"));
         }
         if parties.insert(commitment.part.signer.clone(), commitment.clone()).is_some() {
-            return Err(Refused::new("entropy-parties", format!("{} committed twice", commitment.part.signer)));
+            return Err(Refused::new(Code::EntropyParties, format!("{} committed twice", commitment.part.signer)));
         }
     }
     if parties.len() < 2 {
-        return Err(Refused::new("entropy-parties", "commitments of two parties are needed at least"));
+        return Err(Refused::new(Code::EntropyParties, "commitments of two parties are needed at least"));
     }
     let texts: Vec<Vec<u8>> = parties.values().map(Commitment::to_bytes).collect();
     let mut parts: Vec<&[u8]> = vec![b"claviger-entropy-commitments-v1\n"];
@@ -216,14 +216,14 @@ pub fn reveal(part: &Part, keep: &Path, commitments: &[Commitment], out: &Path) 
     let own = parties.get(&part.signer).filter(|own| own.part == *part && own.digest == part.commit(&contribution));
     if own.is_none() {
         let reason = "your own commitment is not among them, or is not to the contribution that you keep";
-        return Err(Refused::new("entropy-missing", reason));
+        return Err(Refused::new(Code::EntropyMissing, reason));
     }
     let mark = keep.with_extension("revealed");
     match fs::read_to_string(&mark) {
         Ok(before) if before == digest.to_string() => {}
         Ok(_) => {
             let reason = "this contribution was revealed already, for other commitments; begin the ceremony anew";
-            return Err(Refused::new("entropy-revealed", reason));
+            return Err(Refused::new(Code::EntropyRevealed, reason));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             write_secret(&mark, digest.to_string().as_bytes()).map_err(file_error(&mark))?;
@@ -250,18 +250,24 @@ pub fn open(
     for reveal in reveals {
         let signer = &reveal.part.signer;
         let Some(commitment) = parties.get(signer) else {
-            return Err(Refused::new("entropy-missing", format!("{signer} revealed without a commitment")));
+            return Err(Refused::new(Code::EntropyMissing, format!("{signer} revealed without a commitment")));
         };
         if commitment.part != reveal.part || commitment.digest != reveal.part.commit(&reveal.contribution) {
-            return Err(Refused::new("entropy-lie", format!("{signer} revealed something else than it committed to")));
+            return Err(Refused::new(
+                Code::EntropyLie,
+                format!("{signer} revealed something else than it committed to"),
+            ));
         }
         if reveal.commitments != digest {
-            return Err(Refused::new("entropy-order", format!("{signer} revealed for other commitments than these")));
+            return Err(Refused::new(
+                Code::EntropyOrder,
+                format!("{signer} revealed for other commitments than these"),
+            ));
         }
         contributions.insert(signer.clone(), reveal.contribution);
     }
     match parties.keys().find(|signer| !contributions.contains_key(*signer)) {
-        Some(signer) => Err(Refused::new("entropy-missing", format!("{signer} has not revealed"))),
+        Some(signer) => Err(Refused::new(Code::EntropyMissing, format!("{signer} has not revealed"))),
         None => Ok(contributions),
     }
 }
@@ -295,5 +301,5 @@ pub fn mix(
     let mut seed = Zeroizing::new([0; SEED_BYTES]);
     let info = format!("claviger-seed-v1\n{}\n{}\n{}", part.ceremony, part.network, part.signer);
     let expanded = Hkdf::<Sha512>::new(Some(salt.as_bytes()), &input).expand(info.as_bytes(), seed.as_mut_slice());
-    expanded.map(|()| seed).map_err(|error| Refused::new("seed", error.to_string()))
+    expanded.map(|()| seed).map_err(|error| Refused::new(Code::Seed, error.to_string()))
 }

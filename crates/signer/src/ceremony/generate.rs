@@ -13,7 +13,7 @@ use super::entropy::{CONTRIBUTION_BYTES, Part, SYSTEM_BYTES, mix};
 use super::health::{Health, examine};
 use super::{Random, refused};
 use crate::enrol::{self, Enrolment};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::Seed;
 
 /// The word in the journal.
@@ -67,14 +67,14 @@ pub fn seed(
     terminal: &str,
 ) -> Result<(Seed, Report), Refused> {
     if !others.contributions.is_empty() && !others.contributions.contains_key(&part.signer) {
-        return Err(Refused::new("entropy-missing", format!("{} has not revealed", part.signer)));
+        return Err(Refused::new(Code::EntropyMissing, format!("{} has not revealed", part.signer)));
     }
     let health = examine(source)?;
     let mut system = Zeroizing::new([0; SYSTEM_BYTES]);
-    source(system.as_mut_slice()).map_err(|error| Refused::new("random", error.to_string()))?;
+    source(system.as_mut_slice()).map_err(|error| Refused::new(Code::Random, error.to_string()))?;
     let bytes = mix(part, &system, dice, &others.contributions)?;
     let seed = Seed::from_bytes(bytes.as_slice(), part.network);
-    let seed = seed.map_err(|error| Refused::new("seed", error.to_string()))?;
+    let seed = seed.map_err(|error| Refused::new(Code::Seed, error.to_string()))?;
     let report = Report {
         ceremony: part.ceremony.clone(),
         commitments: others.commitments.map(|digest| digest.to_string()).unwrap_or_default(),
@@ -109,7 +109,7 @@ pub fn before(directory: &Path, part: &Part, others: &Others) -> Result<Option<E
     let path = directory.join(REPORT);
     let Ok(bytes) = fs::read(&path) else { return Ok(None) };
     let report: Report = serde_json::from_slice(&bytes)
-        .map_err(|_| Refused::new("directory", format!("{} is damaged", path.display())))?;
+        .map_err(|_| Refused::new(Code::Directory, format!("{} is damaged", path.display())))?;
     let digest = others.commitments.map(|digest| digest.to_string()).unwrap_or_default();
     let same = report.commitments == digest && report.signer == part.signer.as_str();
     if same { enrol::read_enrolment(directory).map(Some).map_err(refused) } else { Ok(None) }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::Random;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// Bytes that are drawn and thrown away. Section 4.3 asks for 1,024 at least.
 pub const SAMPLES: usize = 8_192;
@@ -37,13 +37,13 @@ pub struct Health {
 /// `random` when the source gives nothing; `source-stuck`, `source-uneven`: it is not used.
 pub fn examine(source: &mut Random<'_>) -> Result<Health, Refused> {
     let mut samples = Zeroizing::new(vec![0; SAMPLES]);
-    source(&mut samples).map_err(|error| Refused::new("random", error.to_string()))?;
+    source(&mut samples).map_err(|error| Refused::new(Code::Random, error.to_string()))?;
     let repetition_max = longest_run(&samples);
     if repetition_max >= REPETITION_CUTOFF {
         let reason = format!(
             "the random source gave one byte {repetition_max} times in a row: it is stuck; use another machine"
         );
-        return Err(Refused::new("source-stuck", reason));
+        return Err(Refused::new(Code::SourceStuck, reason));
     }
     let first_again = |window: &[u8]| {
         let first = window.first();
@@ -54,7 +54,7 @@ pub fn examine(source: &mut Random<'_>) -> Result<Health, Refused> {
         let reason = format!(
             "the random source gave one byte {proportion_max} times in {WINDOW}: it is uneven; use another machine"
         );
-        return Err(Refused::new("source-uneven", reason));
+        return Err(Refused::new(Code::SourceUneven, reason));
     }
     Ok(Health {
         proportion_max: proportion_max.to_string(),
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn stuck_and_uneven_sources_and_none_are_refused_by_name() {
-        let refused = |source: &mut Random<'_>| examine(source).unwrap_err().code.into_owned();
+        let refused = |source: &mut Random<'_>| examine(source).unwrap_err().code.to_string();
         let mut stuck = |bytes: &mut [u8]| {
             bytes.fill(7);
             Ok(())

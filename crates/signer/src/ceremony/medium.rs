@@ -4,7 +4,7 @@ use types::{Moment, OperatorId};
 
 use crate::core::Core;
 use crate::life::Actor;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// The word in the journal.
 pub const STEP: &str = "medium";
@@ -33,14 +33,14 @@ pub struct Movement<'a> {
 /// `second-person` when one person would be both; `medium` for a text that is empty or too long.
 pub fn record(core: &mut Core, movement: &Movement<'_>, terminal: &str, now: Moment) -> Result<String, Refused> {
     if movement.person == movement.second {
-        return Err(Refused::new("second-person", "a medium is moved by two people, and both say so"));
+        return Err(Refused::new(Code::SecondPerson, "a medium is moved by two people, and both say so"));
     }
     for (what, text) in
         [("medium", movement.medium), ("from", movement.from), ("to", movement.to), ("seal", movement.seal)]
     {
         if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
             let reason = format!("\"{what}\" has 1 to {TEXT_BYTES_MAX} bytes without control characters");
-            return Err(Refused::new("medium", reason));
+            return Err(Refused::new(Code::Medium, reason));
         }
     }
     let Movement { medium, from, to, seal, person, second } = movement;

@@ -41,7 +41,7 @@ use types::{Instruction, InstructionId, KeyStep, Moment, OperatorId, Step};
 
 use crate::core::Core;
 use crate::life::{Actor, Ceremony};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::Seed;
 use crate::vault::{Opener, Vault};
 
@@ -74,9 +74,6 @@ pub struct Bench<'a> {
     /// Told of each step.
     pub watch: &'a mut Watch<'a>,
 }
-
-/// The refusal of an instruction that stands for another ceremony than the one that is asked for.
-pub const HELD_BEFORE: &str = "held-before";
 
 /// What came of a ceremony.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +113,7 @@ pub(crate) fn held_before(held: &str, found: &str) -> Refused {
     let reason = format!(
         "this instruction was used before, for another ceremony ({held}); {found}; a further one needs a further instruction"
     );
-    Refused::new(HELD_BEFORE, reason)
+    Refused::new(crate::refusal::Code::HeldBefore, reason)
 }
 
 /// How a ceremony stands.
@@ -167,7 +164,7 @@ pub(crate) fn held(core: &Core, step: &str, instruction: &str) -> Option<Ceremon
 /// A seed's name, and whether it is this signer's: the journal's fingerprint, and every account's public key.
 pub(crate) fn same_seed(core: &Core, seed: &Seed) -> Result<(String, bool), Refused> {
     let secp = bitcoin::secp256k1::Secp256k1::new();
-    let broken = |error: crate::seed::SeedError| Refused::new("seed", error.to_string());
+    let broken = |error: crate::seed::SeedError| Refused::new(Code::Seed, error.to_string());
     let fingerprint = seed.fingerprint(&secp).map_err(broken)?.to_string();
     let mut same = core.seed_name().is_some_and(|name| name.name == fingerprint);
     // A key inside a device comes from no seed.
@@ -180,12 +177,12 @@ pub(crate) fn same_seed(core: &Core, seed: &Seed) -> Result<(String, bool), Refu
 }
 
 pub(crate) fn stop(outcome: io::Result<()>) -> Result<(), Refused> {
-    outcome.map_err(|error| Refused::for_now("stopped", error.to_string()))
+    outcome.map_err(|error| Refused::new(Code::Stopped, error.to_string()))
 }
 
 /// An error with its causes, as a refusal by the name of its room.
 pub(crate) fn refused(error: impl std::error::Error) -> Refused {
-    Refused::new("sealing", causes(&error))
+    Refused::new(Code::Sealing, causes(&error))
 }
 
 /// An error with its causes.
@@ -201,7 +198,7 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 }
 
 pub(crate) fn file_error(path: &Path) -> impl Fn(io::Error) -> Refused {
-    move |error| Refused::for_now("file", format!("{}: {error}", path.display()))
+    move |error| Refused::new(Code::File, format!("{}: {error}", path.display()))
 }
 
 /// Replaces a public file of the signer's directory durably: the old one or the new one is there after a crash.

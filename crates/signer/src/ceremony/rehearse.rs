@@ -5,7 +5,7 @@ use types::{Network, Step};
 
 use super::sheet::Sheets;
 use super::{Begun, Bench, Done, backup, held_before, same_seed};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::Seed;
 
 /// Tries shares, and says what was recorded.
@@ -36,10 +36,11 @@ fn try_shares(bench: &mut Bench<'_>, sheets: &Sheets, said: Option<Network>) -> 
     let made_for = sheets.network(said)?.unwrap_or(bench.core.network());
     if made_for != bench.core.network() {
         let reason = format!("the shares are of a seed for {made_for}, this signer is on {}", bench.core.network());
-        return Err(Refused::new("share-network", reason));
+        return Err(Refused::new(Code::ShareNetwork, reason));
     }
     let bytes = sheets.secret()?;
-    let seed = Seed::from_bytes(&bytes, made_for).map_err(|error| Refused::new("seed-differs", error.to_string()))?;
+    let seed =
+        Seed::from_bytes(&bytes, made_for).map_err(|error| Refused::new(Code::SeedDiffers, error.to_string()))?;
     drop(bytes);
     let (fingerprint, same) = same_seed(bench.core, &seed)?;
     drop(seed);
@@ -47,7 +48,7 @@ fn try_shares(bench: &mut Bench<'_>, sheets: &Sheets, said: Option<Network>) -> 
         let own = bench.core.seed_name().map_or_else(|| "none".to_owned(), |name| name.name);
         let reason =
             format!("the shares give the seed {fingerprint}, this signer's is {own}: they are another signer's");
-        return Err(Refused::new("seed-differs", reason));
+        return Err(Refused::new(Code::SeedDiffers, reason));
     }
     bench.done("compared")?;
     Ok(format!("set {}: {} shares gave seed {fingerprint}", sheets.set(), sheets.count()))

@@ -12,7 +12,7 @@ use super::{Begun, Bench, Done, Slots, Unlock, file_error, held_before, refused,
 use crate::core::{key_move, path};
 use crate::life::{Ceremony, KeyName};
 use crate::record::KeyMove;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::vault::{Vault, random};
 
 /// Seals everything anew, and says what was recorded.
@@ -40,7 +40,7 @@ pub fn hold(bench: &mut Bench<'_>, unlock: &mut Unlock<'_>, slots: &mut Slots<'_
         back.prove(&new_key).map_err(refused)?;
         if back != new || back.items().ne(old.items()) {
             return Err(Refused::new(
-                "sealing",
+                Code::Sealing,
                 "the new file is not what was written; the old one is in use as before",
             ));
         }

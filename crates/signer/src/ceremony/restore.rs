@@ -13,7 +13,7 @@ use super::{Slots, Watch, causes, chain, held, held_before, refused, same_seed};
 use crate::core::{Core, check_quorum};
 use crate::enrol::{self, Birth, Enrolment, Origin, files};
 use crate::life::Actor;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::seed::Seed;
 use crate::vault::Vault;
 
@@ -54,7 +54,7 @@ pub struct Restoration<'a> {
 pub fn hold(restoration: &Restoration<'_>, slots: &mut Slots<'_>, watch: &mut Watch<'_>) -> Result<Enrolment, Refused> {
     let charter = chain::verify(restoration.charters, restoration.chain_approvals)?;
     let instruction = Instruction::from_canonical(restoration.instruction.canonical.as_bytes())
-        .map_err(|error| Refused::new("instruction", error.to_string()))?;
+        .map_err(|error| Refused::new(Code::Instruction, error.to_string()))?;
     let before = before(restoration.directory, instruction.id.as_str())?;
     let lost = match &before {
         Some(_) => String::new(),
@@ -63,14 +63,14 @@ pub fn hold(restoration: &Restoration<'_>, slots: &mut Slots<'_>, watch: &mut Wa
     let network = restoration.sheets.network(restoration.made_for)?.ok_or_else(|| {
         let reason =
             "the words do not say for which network the seed was made; read it from the paper: --made-for NETWORK";
-        Refused::new("share-network", reason)
+        Refused::new(Code::ShareNetwork, reason)
     })?;
     if network != charter.network {
         let reason = format!("the shares are of a seed for {network}, the charter is for {}", charter.network);
-        return Err(Refused::new("share-network", reason));
+        return Err(Refused::new(Code::ShareNetwork, reason));
     }
     let bytes = restoration.sheets.secret()?;
-    let seed = Seed::from_bytes(&bytes, network).map_err(|error| Refused::new("seed-foreign", error.to_string()))?;
+    let seed = Seed::from_bytes(&bytes, network).map_err(|error| Refused::new(Code::SeedForeign, error.to_string()))?;
     drop(bytes);
     if let Some((core, enrolment)) = before {
         // The shares of this very call have to be those of the signer that stands there, under the name that is asked for.
@@ -82,7 +82,7 @@ pub fn hold(restoration: &Restoration<'_>, slots: &mut Slots<'_>, watch: &mut Wa
     }
     let accounts = restoration.accounts.max(accounts_of(&seed, charter)?);
     let fingerprint = seed.fingerprint(&bitcoin::secp256k1::Secp256k1::new());
-    let fingerprint = fingerprint.map_err(|error| Refused::new("seed-foreign", error.to_string()))?;
+    let fingerprint = fingerprint.map_err(|error| Refused::new(Code::SeedForeign, error.to_string()))?;
     let detail = format!(
         "set {}: {} shares gave seed {fingerprint} of signer {lost}, under charter version {} with digest {}",
         restoration.sheets.set(),
@@ -115,26 +115,26 @@ pub fn hold(restoration: &Restoration<'_>, slots: &mut Slots<'_>, watch: &mut Wa
     };
     // A crash in there leaves a directory of another name, with ciphertext that nobody was told of, or a whole signer.
     enrol::create_watched(restoration.directory, birth, watch)
-        .map_err(|error| Refused::new("directory", causes(&error)))
+        .map_err(|error| Refused::new(Code::Directory, causes(&error)))
 }
 
 /// Refuses what no key quorum of the newest charter allows; gives the name of the lost signer.
 fn allowed(restoration: &Restoration<'_>, charter: &Charter, instruction: &Instruction) -> Result<String, Refused> {
     let Body::KeyStep(step) = &instruction.body else {
-        return Err(Refused::new("kind", "the instruction is no step of a key's life"));
+        return Err(Refused::new(Code::Kind, "the instruction is no step of a key's life"));
     };
     if step.step != Step::Restore {
-        return Err(Refused::new("step", format!("the instruction is to {}, not to {}", step.step, Step::Restore)));
+        return Err(Refused::new(Code::Step, format!("the instruction is to {}, not to {}", step.step, Step::Restore)));
     }
     let approvals = restoration.instruction.evidence.approvals.iter().map(crate::core::read_approval);
     let approvals = approvals.collect::<Result<Vec<_>, _>>()?;
     check_quorum(charter, instruction, &approvals, restoration.now)?;
     if step.signer.as_str() != EVERY_SIGNER && charter.signer(&step.signer).is_none() {
-        return Err(Refused::new("restore-signer", format!("the charter knows no signer {}", step.signer)));
+        return Err(Refused::new(Code::RestoreSigner, format!("the charter knows no signer {}", step.signer)));
     }
     if charter.signer(restoration.id).is_some() {
         let reason = format!("the charter has a signer {} already; a restored signer takes a new name", restoration.id);
-        return Err(Refused::new("restore-name", reason));
+        return Err(Refused::new(Code::RestoreName, reason));
     }
     Ok(step.signer.to_string())
 }
@@ -145,12 +145,13 @@ fn accounts_of(seed: &Seed, charter: &Charter) -> Result<u32, Refused> {
     let mut known = Vec::new();
     for wallet in &charter.wallets {
         let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network)
-            .map_err(|error| Refused::new("charter-unfit", format!("wallet {}: {error}", wallet.id)))?;
+            .map_err(|error| Refused::new(Code::CharterUnfit, format!("wallet {}: {error}", wallet.id)))?;
         known.extend(descriptor.keys().iter().map(AccountKey::public_key));
     }
     let mut accounts = None;
     for account in 0..ACCOUNTS_MAX {
-        let derived = seed.account(account, &secp).map_err(|error| Refused::new("seed-foreign", error.to_string()))?;
+        let derived =
+            seed.account(account, &secp).map_err(|error| Refused::new(Code::SeedForeign, error.to_string()))?;
         let key = AccountKey::parse(&derived.1, charter.network);
         if key.is_ok_and(|key| known.contains(&key.public_key())) {
             accounts = Some(account.saturating_add(1));
@@ -158,7 +159,7 @@ fn accounts_of(seed: &Seed, charter: &Charter) -> Result<u32, Refused> {
     }
     accounts.ok_or_else(|| {
         let reason = "no wallet of the charter has a key of this seed: the shares are another house's or network's";
-        Refused::new("seed-foreign", reason)
+        Refused::new(Code::SeedForeign, reason)
     })
 }
 
@@ -169,6 +170,6 @@ fn before(directory: &Path, instruction: &str) -> Result<Option<(Core, Enrolment
     }
     let (id, keys, enrolment) = enrol::load(directory).map_err(refused)?;
     let core = Core::open(id, keys, &directory.join(files::JOURNAL))
-        .map_err(|error| Refused::new("directory", causes(&error)))?;
+        .map_err(|error| Refused::new(Code::Directory, causes(&error)))?;
     Ok(held(&core, Step::Restore.as_str(), instruction).map(|_| (core, enrolment)))
 }

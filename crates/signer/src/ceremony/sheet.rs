@@ -10,7 +10,7 @@ use types::{Moment, Network};
 use zeroize::Zeroizing;
 
 use super::{causes, file_error};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// Longest file with a share, in bytes.
 const SHEET_BYTES_MAX: u64 = 16_384;
@@ -113,9 +113,10 @@ impl Sheets {
         let mut named = self.networks.iter().copied().chain(said);
         let Some(first) = named.next() else { return Ok(None) };
         match named.find(|other| *other != first) {
-            Some(other) => {
-                Err(Refused::new("share-network", format!("one share is of a seed for {first}, another for {other}")))
-            }
+            Some(other) => Err(Refused::new(
+                Code::ShareNetwork,
+                format!("one share is of a seed for {first}, another for {other}"),
+            )),
             None => Ok(Some(first)),
         }
     }
@@ -125,10 +126,12 @@ impl Sheets {
             let path = place.checked_sub(1).and_then(|place| self.paths.get(place));
             path.map_or_else(|| format!("share {place}"), |path| path.display().to_string())
         };
-        let mixed = |text: String| Refused::new("share-mixed", text);
+        let mixed = |text: String| Refused::new(Code::ShareMixed, text);
         match error {
-            ShareError::Empty => Refused::new("share-missing", "name the files with the shares: --share FILE for each"),
-            ShareError::TooFew(_) => Refused::new("share-missing", error.to_string()),
+            ShareError::Empty => {
+                Refused::new(Code::ShareMissing, "name the files with the shares: --share FILE for each")
+            }
+            ShareError::TooFew(_) => Refused::new(Code::ShareMissing, error.to_string()),
             ShareError::Mixed { share, other, parameter } => {
                 mixed(format!("{} is not of the same backup as {}: another {parameter}", file(*share), file(*other)))
             }
@@ -143,7 +146,7 @@ impl Sheets {
 
 /// Reads one share and the network that its file names.
 pub(super) fn read(path: &Path) -> Result<(Share, Option<Network>), Refused> {
-    let damaged = |reason: String| Refused::new("share-damaged", format!("{}: {reason}", path.display()));
+    let damaged = |reason: String| Refused::new(Code::ShareDamaged, format!("{}: {reason}", path.display()));
     let length = fs::metadata(path).map_err(file_error(path))?.len();
     if length > SHEET_BYTES_MAX {
         return Err(damaged("too long for a share".to_owned()));
@@ -191,5 +194,5 @@ pub fn page(facts: &Facts, share: &Share) -> Result<Zeroizing<Vec<u8>>, Refused>
         notes: &[("Fingerprint of the seed", &facts.fingerprint)],
         instructions: &INSTRUCTIONS,
     };
-    share_page(&page).map_err(|error| Refused::new("page", causes(&error)))
+    share_page(&page).map_err(|error| Refused::new(Code::Page, causes(&error)))
 }

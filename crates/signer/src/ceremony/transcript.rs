@@ -16,7 +16,7 @@ use super::generate::Report;
 use crate::core::Core;
 use crate::enrol::Enrolment;
 use crate::life::Actor;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// The word in the journal.
 pub const STEP: &str = "transcript";
@@ -76,7 +76,7 @@ pub struct Transcript {
 }
 
 fn wrong(reason: impl Into<String>) -> Refused {
-    Refused::new("transcript", reason)
+    Refused::new(Code::Transcript, reason)
 }
 
 impl Transcript {
@@ -170,7 +170,7 @@ impl Transcript {
                 if let Some(other) =
                     fingerprints.insert(key.fingerprint, signer.clone()).filter(|other| *other != signer)
                 {
-                    return Err(Refused::new("seed-shared", format!("{signer} and {other} have the same seed")));
+                    return Err(Refused::new(Code::SeedShared, format!("{signer} and {other} have the same seed")));
                 }
             }
             if keys.insert(party.enrolment.journal_key.clone(), ()).is_some() {
@@ -240,7 +240,7 @@ pub fn verify_signers(transcript: &Transcript, signed: &[Signed]) -> Result<(), 
     let digest = transcript.digest();
     for party in &transcript.parties {
         let name = &party.enrolment.signer;
-        let unsigned = |reason: &str| Refused::new("transcript-unsigned", format!("{name}: {reason}"));
+        let unsigned = |reason: &str| Refused::new(Code::TranscriptUnsigned, format!("{name}: {reason}"));
         let own =
             signed.iter().find(|one| one.signer == *name).ok_or_else(|| unsigned("no signature of it was given"))?;
         let key = party.enrolment.journal_key.parse::<Digest>().ok();
@@ -264,7 +264,7 @@ pub fn verify_charter(transcript: &Transcript, charter: &Charter) -> Result<(), 
     let descriptors: String = charter.wallets.iter().map(|wallet| wallet.descriptor.as_str()).collect();
     for party in &transcript.parties {
         let name = &party.enrolment.signer;
-        let differs = |what: &str| Refused::new("transcript-charter", format!("{name}: {what}"));
+        let differs = |what: &str| Refused::new(Code::TranscriptCharter, format!("{name}: {what}"));
         let signer = charter.signers.iter().find(|signer| signer.id.as_str() == name);
         let signer = signer.ok_or_else(|| differs("the charter does not name it"))?;
         if hex::encode(signer.journal_key) != party.enrolment.journal_key {
@@ -289,6 +289,6 @@ pub fn verify_person(
 ) -> Result<(), Refused> {
     policy::verify_ssh(armoured, NAMESPACE, &transcript.digest(), keys).map_err(|_| {
         let reason = format!("the signature is not {person}'s over this transcript in the namespace {NAMESPACE}");
-        Refused::new("transcript-unsigned", reason)
+        Refused::new(Code::TranscriptUnsigned, reason)
     })
 }

@@ -12,12 +12,12 @@ use chains::bitcoin::WalletDescriptor;
 use ed25519_dalek::Signer as _;
 use policy::FUTURE_SECONDS_MAX;
 use signer_wire::{Attestation, Fate, ReplyBody};
-use types::{Digest, Instruction, InstructionId, Moment, SignerId, WalletId};
+use types::{Digest, Instruction, InstructionId, Latch, Moment, SignerId, WalletId};
 
+use super::Core;
 use super::peers::verified;
-use super::{AWAITING_PEERS, CLOCK, Core, JOURNAL_BEHIND};
 use crate::record::Event;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// The most instructions that are asked about at once.
 const INSTRUCTIONS_MAX: usize = 100;
@@ -34,7 +34,7 @@ fn attestation_text(attestation: &Attestation) -> String {
 }
 
 fn read_txid(text: &str) -> Result<Digest, Refused> {
-    text.parse().map_err(|_| Refused::new("txid", "a transaction's identifier has 64 hexadecimal digits"))
+    text.parse().map_err(|_| Refused::new(Code::Txid, "a transaction's identifier has 64 hexadecimal digits"))
 }
 
 /// What is said to have this fate.
@@ -69,7 +69,7 @@ impl Core {
         self.check_memory()?;
         if instructions.len() > INSTRUCTIONS_MAX {
             let reason = format!("at most {INSTRUCTIONS_MAX} instructions are asked about at once");
-            return Err(Refused::new("instruction-count", reason));
+            return Err(Refused::new(Code::InstructionCount, reason));
         }
         let mut said = Vec::new();
         if self.state.released.contains(&transaction) {
@@ -77,7 +77,7 @@ impl Core {
         }
         for canonical in instructions {
             let instruction = Instruction::from_canonical(canonical.as_bytes())
-                .map_err(|error| Refused::new("instruction", error.to_string()))?;
+                .map_err(|error| Refused::new(Code::Instruction, error.to_string()))?;
             if self.never_releases(&instruction, now)? {
                 said.push(self.attestation(Fate::Never, instruction.digest().to_string()));
             }
@@ -89,10 +89,10 @@ impl Core {
     fn check_memory(&self) -> Result<(), Refused> {
         if self.awaits_peers() {
             let reason = "started anew; every peer must first say what it remembers of this signer";
-            return Err(Refused::for_now(AWAITING_PEERS, reason));
+            return Err(Refused::new(Code::AwaitingPeers, reason));
         }
-        if self.state.latches.contains_key(JOURNAL_BEHIND) {
-            return Err(Refused::for_now("frozen", "the journal is older than what a peer remembers"));
+        if self.state.latches.contains_key(&Latch::JournalBehind) {
+            return Err(Refused::new(Code::Frozen, "the journal is older than what a peer remembers"));
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Core {
         }
         self.check_clock(now)?;
         // A clock that jumped knows of no expiry.
-        if self.state.latches.contains_key(CLOCK) {
+        if self.state.latches.contains_key(&Latch::Clock) {
             return Ok(false);
         }
         if self.state.last.is_none_or(|last| last < instruction.expires) {
@@ -128,7 +128,7 @@ impl Core {
     pub(super) fn settle(&mut self, attestations: &[Attestation], now: Moment) -> Result<ReplyBody, Refused> {
         if attestations.len() > ATTESTATIONS_MAX {
             let reason = format!("at most {ATTESTATIONS_MAX} attestations come at once");
-            return Err(Refused::new("attestation-count", reason));
+            return Err(Refused::new(Code::AttestationCount, reason));
         }
         let peers = self.peers()?;
         let say = |fate: Fate, of: &str| -> usize {
@@ -162,8 +162,8 @@ impl Core {
         if !left.is_empty() || !never.is_empty() {
             self.check_clock(now)?;
             // While the clock is stopped the journal's time is an old one: what leaves now would seem to have left long ago.
-            if self.state.latches.contains_key(CLOCK) {
-                return Err(Refused::for_now("frozen", "the clock jumped; a quorum can open its latch"));
+            if self.state.latches.contains_key(&Latch::Clock) {
+                return Err(Refused::new(Code::Frozen, "the clock jumped; a quorum can open its latch"));
             }
         }
         for txid in left {

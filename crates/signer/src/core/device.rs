@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 use super::life::Window;
 use super::release::Pending;
 use super::{Core, path};
-use crate::device::{DEVICE, DeviceFacts, DeviceKey, Wanted};
+use crate::device::{DeviceFacts, DeviceKey, Wanted};
 use crate::life::{Actor, KeyName};
 use crate::record::Event;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 fn fits(charter: &Charter, signer: &SignerId, facts: Option<&DeviceFacts>) -> Result<(), Refused> {
     let wanted = charter.signer(signer).map_or("", |own| own.device.as_str());
@@ -25,7 +25,7 @@ fn fits(charter: &Charter, signer: &SignerId, facts: Option<&DeviceFacts>) -> Re
     }
     let found = facts.map_or_else(|| "a sealed file".to_owned(), |facts| format!("a device {}", facts.kind()));
     let reason = format!("the charter wants the keys of this signer in a device {wanted}; this one is in {found}");
-    Err(Refused::new(DEVICE, reason))
+    Err(Refused::new(Code::Device, reason))
 }
 
 impl Core {
@@ -54,21 +54,21 @@ impl Core {
         };
         let Some((wallet, account, public)) = self.openable(now).into_iter().find_map(in_device) else {
             let reason = "no key quorum lets a device's key of this signer be opened now; propose an activation";
-            return Err(Refused::new("not-authorised", reason));
+            return Err(Refused::new(Code::NotAuthorised, reason));
         };
         let known = self.state.life.devices.get(&account).cloned();
-        let known = known.ok_or_else(|| Refused::new(DEVICE, "the journal does not know the device's key"))?;
+        let known = known.ok_or_else(|| Refused::new(Code::Device, "the journal does not know the device's key"))?;
         if !known.holders.contains(person) {
-            return Err(Refused::new("k3-holder", format!("{person} does not hold the PIN of the device")));
+            return Err(Refused::new(Code::K3Holder, format!("{person} does not hold the PIN of the device")));
         }
         if let Some(both) = self.custodians().iter().find(|custodian| known.holders.contains(custodian)) {
             let reason =
                 format!("{both} administers this machine and holds the PIN of its device; name another custodian");
-            return Err(Refused::new("k3-holder", reason));
+            return Err(Refused::new(Code::K3Holder, reason));
         }
         let module = self.module.clone();
         let module =
-            module.ok_or_else(|| Refused::new(DEVICE, "this signer runs without a device: --device-module"))?;
+            module.ok_or_else(|| Refused::new(Code::Device, "this signer runs without a device: --device-module"))?;
         let cause = |facts: &DeviceFacts| format!("opened in the device {} {}", facts.label, facts.serial);
         let by = |cause| Actor { person: person.to_string(), terminal: terminal.to_owned(), cause };
         // A token that is open would let in whoever asks without looking at the PIN.
@@ -121,13 +121,13 @@ impl Core {
         let parts = sign_outside(&pending.transaction, &pending.effects, device.public(), self.keys.secp(), sign);
         Some(parts.map_err(|error| match error {
             OutsideError::Outside(refused) => refused,
-            OutsideError::Sign(error) => Refused::new("signing", error.to_string()),
+            OutsideError::Sign(error) => Refused::new(Code::Signing, error.to_string()),
         }))
     }
 
     /// A device that failed has no session any more: the key is closed, and is opened again by people once the device is back.
     pub(super) fn after_failure(&mut self, wallet: &WalletId, refused: Refused, now: Moment) -> Refused {
-        if refused.code == DEVICE {
+        if matches!(refused.code, Code::Device | Code::DeviceGone) {
             let by = Actor { cause: format!("the device failed: {}", refused.reason), ..Actor::default() };
             // Closed in memory in any case; a journal that cannot be written is caught up with by the next tick.
             let _ = self.close_keys(std::slice::from_ref(wallet), &by, now);
@@ -144,7 +144,7 @@ impl Core {
         });
         let Some((wallet, device)) = open else {
             let reason = "no key of this signer is open; a key quorum lets them be opened";
-            return Err(Refused::for_now("key-inactive", reason));
+            return Err(Refused::new(Code::KeyInactive, reason));
         };
         let digest = sha256::Hash::hash(text.as_bytes()).to_byte_array();
         let public = device.public().serialize();
@@ -157,7 +157,7 @@ impl Core {
             Ok(kept) => kept,
             Err(refused) => return Err(self.after_repetition(refused, now)),
         };
-        let wrong = |_| Refused::new("signing", "a signature has no form");
+        let wrong = |_| Refused::new(Code::Signing, "a signature has no form");
         let der = ecdsa::Signature::from_compact(&signature).map_err(wrong)?.serialize_der();
         self.remember(now, Event::CanarySigned { signature: kept })?;
         Ok(ReplyBody::Canary { public_key: hex::encode(public), signature: hex::encode(der) })
@@ -170,7 +170,7 @@ mod tests {
 
     use bitcoin::secp256k1::{Secp256k1, SecretKey};
     use sealing::{Kek, NewSlot};
-    use types::Network;
+    use types::{Latch, Network};
 
     use super::*;
     use crate::device::NewDevice;
@@ -228,21 +228,21 @@ mod tests {
         core.remember(Moment::from_seconds(2), Event::CanarySigned { signature: kept }).unwrap();
         for _ in 0..2 {
             assert!(core.check_nonce(&signature, &one).is_ok(), "the same signature again tells nothing");
-            assert_eq!(core.check_nonce(&signature, &two).unwrap_err().code, "nonce-repeated");
+            assert_eq!(core.check_nonce(&signature, &two).unwrap_err().code, Code::NonceRepeated);
             assert!(core.check_nonce(&other, &two).is_ok());
             drop(core);
             core = open(directory.path());
         }
         // One repetition freezes everything, once and for longer than the process; another refusal freezes nothing.
         let now = Moment::from_seconds(3);
-        let harmless = core.after_repetition(Refused::new("signing", "x"), now);
-        assert!(harmless.code == "signing" && !core.latches().contains(&"all".to_owned()));
+        let harmless = core.after_repetition(Refused::new(Code::Signing, "x"), now);
+        assert!(harmless.code == Code::Signing && !core.latches().contains(&Latch::All));
         for _ in 0..2 {
             let refused = core.check_nonce(&signature, &two).unwrap_err();
-            assert_eq!(core.after_repetition(refused, now).code, "nonce-repeated");
+            assert_eq!(core.after_repetition(refused, now).code, Code::NonceRepeated);
         }
         drop(core);
-        assert!(open(directory.path()).latches().contains(&"all".to_owned()));
+        assert!(open(directory.path()).latches().contains(&Latch::All));
     }
 
     #[test]

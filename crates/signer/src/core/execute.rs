@@ -2,14 +2,14 @@
 
 use bitcoin::OutPoint;
 use chains::bitcoin::parse_address;
-use policy::{Charter, FUTURE_SECONDS_MAX, count_approvals};
+use policy::{Charter, count_approvals, validity};
 use signer_wire::{Approval as WireApproval, Instruction as WireInstruction, ReplyBody};
-use types::{Body, Instruction, Moment};
+use types::{Body, Instruction, Latch, Moment};
 
+use super::Core;
 use super::prepare::{read, read_approval};
-use super::{ALL, ASSET, AWAITING_PEERS, CLOCK, CUSTOMER, Core, WALLET};
 use crate::record::Event;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// Longest reason of a freeze, in bytes.
 const REASON_BYTES_MAX: usize = 512;
@@ -17,32 +17,30 @@ const REASON_BYTES_MAX: usize = 512;
 /// How long a repeated freeze is the same one, in seconds: who repeats it all the time does not fill the disk.
 const FREEZE_AGAIN_SECONDS: i64 = 10;
 
-/// The longest that an instruction may live, in seconds.
-fn longest(charter: &Charter) -> i64 {
-    i64::try_from(charter.instruction_seconds_max).unwrap_or(i64::MAX)
-}
-
 impl Core {
     /// Closes a latch. Whoever is connected may: stopping is cheap, going on needs a quorum.
     pub(super) fn freeze(&mut self, latch: &str, reason: &str, now: Moment) -> Result<ReplyBody, Refused> {
-        let wallet = latch.strip_prefix(WALLET).is_some_and(|name| self.wallets.keys().any(|id| id.as_str() == name));
-        let customers = &self.charter()?.customers;
-        let customer =
-            latch.strip_prefix(CUSTOMER).is_some_and(|name| customers.iter().any(|one| one.id.as_str() == name));
-        let mut assets = self.charter()?.wallets.iter().map(|wallet| wallet.asset.to_string());
-        let asset = latch.strip_prefix(ASSET).is_some_and(|name| assets.any(|asset| asset == name));
-        if !wallet && !customer && !asset && latch != ALL {
+        let charter = self.charter()?;
+        let known = |latch: &Latch| match latch {
+            Latch::All => true,
+            Latch::Wallet(wallet) => charter.wallet(wallet).is_some(),
+            Latch::Asset(asset) => charter.wallets.iter().any(|wallet| wallet.asset == *asset),
+            Latch::Customer(customer) => charter.customer(customer).is_some(),
+            // These close by themselves.
+            Latch::AwaitingPeers | Latch::Clock | Latch::JournalBehind => false,
+        };
+        let Some(latch) = latch.parse().ok().filter(known) else {
             let reason =
                 "a latch is \"all\", \"wallet:NAME\", \"asset:NAME\" or \"customer:NAME\" with a name of the charter";
-            return Err(Refused::new("latch", reason));
-        }
+            return Err(Refused::new(Code::Latch, reason));
+        };
         if reason.len() > REASON_BYTES_MAX {
-            return Err(Refused::new("reason", format!("a reason has at most {REASON_BYTES_MAX} bytes")));
+            return Err(Refused::new(Code::Reason, format!("a reason has at most {REASON_BYTES_MAX} bytes")));
         }
         // A later freeze is a freeze of its own: what people agreed on before it opens nothing, whoever kept it back.
-        let since = self.state.latches.get(latch).map(|(_, since)| *since);
+        let since = self.state.latches.get(&latch).map(|(_, since)| *since);
         if since.is_none_or(|since| self.stamp(now) >= since.plus_seconds(FREEZE_AGAIN_SECONDS)) {
-            let event = Event::Frozen { latch: latch.to_owned(), reason: reason.to_owned() };
+            let event = Event::Frozen { latch: latch.to_string(), reason: reason.to_owned() };
             self.remember(self.stamp(now), event)?;
         }
         Ok(ReplyBody::Done)
@@ -54,33 +52,35 @@ impl Core {
         match &instruction.body {
             Body::Unfreeze(freeze) => {
                 if freeze.signer != self.id && freeze.signer.as_str() != types::EVERY_SIGNER {
-                    return Err(Refused::new("signer", "the instruction is for another signer"));
+                    return Err(Refused::new(Code::Signer, "the instruction is for another signer"));
                 }
+                let not_closed = || Refused::new(Code::Latch, format!("the latch \"{}\" is not closed", freeze.latch));
+                let latch: Latch = freeze.latch.parse().map_err(|_| not_closed())?;
                 // An instruction that was made before the latch closed speaks of another freeze, whoever kept it back.
-                let since = self.state.latches.get(&freeze.latch).map(|(_, since)| since.whole_seconds());
+                let since = self.state.latches.get(&latch).map(|(_, since)| since.whole_seconds());
                 if since.is_some_and(|since| instruction.created < since) {
                     let reason = format!(
                         "the latch \"{}\" closed after this instruction was made; propose another",
                         freeze.latch
                     );
-                    return Err(Refused::new("latch-later", reason));
+                    return Err(Refused::new(Code::LatchLater, reason));
                 }
-                let closed = self.latches().contains(&freeze.latch);
-                if !closed {
-                    return Err(Refused::new("latch", format!("the latch \"{}\" is not closed", freeze.latch)));
+                if !self.latches().contains(&latch) {
+                    return Err(not_closed());
                 }
-                let at = if freeze.latch == CLOCK { self.after_jump(now)? } else { self.stamp(now) };
+                let at = if latch == Latch::Clock { self.after_jump(now)? } else { self.stamp(now) };
                 let event = Event::Opened { latch: freeze.latch.clone(), instruction: instruction.id.to_string() };
                 self.remember(at, event)?;
-                if freeze.latch == AWAITING_PEERS {
+                if latch == Latch::AwaitingPeers {
                     self.nonce = None;
                 }
             }
             Body::AnchorRelease { instruction: payment, anchor, .. } => {
-                let anchor: OutPoint = anchor.parse().map_err(|_| Refused::new("anchor", "an anchor is TXID:VOUT"))?;
+                let anchor: OutPoint =
+                    anchor.parse().map_err(|_| Refused::new(Code::Anchor, "an anchor is TXID:VOUT"))?;
                 let held = self.state.pinned.get(payment).and_then(|pinned| pinned.anchor);
                 if held != Some(anchor) {
-                    return Err(Refused::new("anchor", "this is not the anchor of that instruction"));
+                    return Err(Refused::new(Code::Anchor, "this is not the anchor of that instruction"));
                 }
                 self.check_clock(now)?;
                 self.check_all_open()?;
@@ -90,10 +90,10 @@ impl Core {
             }
             Body::AddressEntry { customer, address, .. } => {
                 if self.charter()?.customer(customer).is_none() {
-                    return Err(Refused::new("customer", "the charter knows no such customer"));
+                    return Err(Refused::new(Code::Customer, "the charter knows no such customer"));
                 }
                 parse_address(address, self.keys.network())
-                    .map_err(|error| Refused::new("destination", error.to_string()))?;
+                    .map_err(|error| Refused::new(Code::Destination, error.to_string()))?;
                 self.check_clock(now)?;
                 self.check_all_open()?;
                 let event = Event::Entered {
@@ -107,7 +107,7 @@ impl Core {
                 return self.key_step(&instruction, step, now);
             }
             Body::CustomerWithdrawal(_) | Body::OperatorTransfer(_) => {
-                return Err(Refused::new("kind", "an instruction that moves coins is prepared and released"));
+                return Err(Refused::new(Code::Kind, "an instruction that moves coins is prepared and released"));
             }
         }
         Ok(ReplyBody::Done)
@@ -117,7 +117,7 @@ impl Core {
     pub(super) fn counted(&self, wire: &WireInstruction, now: Moment) -> Result<Instruction, Refused> {
         let (instruction, evidence) = read(wire)?;
         if self.state.executed.contains(&instruction.id) {
-            return Err(Refused::new("executed", "this instruction was carried out before"));
+            return Err(Refused::new(Code::Executed, "this instruction was carried out before"));
         }
         check_quorum(self.charter()?, &instruction, &evidence.approvals, now)?;
         Ok(instruction)
@@ -130,10 +130,8 @@ impl Core {
         let (instruction, evidence) = read(wire)?;
         let charter = self.charter()?;
         let believed = self.offline()
-            && instruction.charter == charter.version
+            && validity(charter, &instruction, now).is_ok()
             && instruction.created <= now
-            && now < instruction.expires
-            && instruction.expires <= instruction.created.plus_seconds(longest(charter))
             && charter
                 .is_enough(&count_approvals(charter, &instruction, &evidence.approvals, now), charter.release_quorum);
         match self.state.last {
@@ -144,7 +142,7 @@ impl Core {
 
     fn check_all_open(&self) -> Result<(), Refused> {
         match self.latches().first() {
-            Some(latch) => Err(Refused::new("frozen", format!("the latch \"{latch}\" is closed"))),
+            Some(latch) => Err(Refused::new(Code::Frozen, format!("the latch \"{latch}\" is closed"))),
             None => Ok(()),
         }
     }
@@ -152,7 +150,7 @@ impl Core {
     fn after_jump(&self, now: Moment) -> Result<Moment, Refused> {
         match self.state.last {
             Some(last) if now < last => {
-                Err(Refused::for_now("clock-behind", format!("the clock says {now}, the journal has {last}")))
+                Err(Refused::new(Code::ClockBehind, format!("the clock says {now}, the journal has {last}")))
             }
             _ => Ok(now),
         }
@@ -165,10 +163,11 @@ impl Core {
         approvals: &[WireApproval],
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
-        let next = Charter::from_bytes(text.as_bytes()).map_err(|error| Refused::new("charter", error.to_string()))?;
+        let next =
+            Charter::from_bytes(text.as_bytes()).map_err(|error| Refused::new(Code::Charter, error.to_string()))?;
         let approvals = approvals.iter().map(read_approval).collect::<Result<Vec<_>, _>>()?;
         policy::verify_succession(self.charter()?, &next, &approvals, now)
-            .map_err(|error| Refused::new("charter-succession", error.to_string()))?;
+            .map_err(|error| Refused::new(Code::CharterSuccession, error.to_string()))?;
         if !self.offline() {
             self.check_clock(now)?;
         }
@@ -184,16 +183,7 @@ pub(crate) fn check_quorum(
     approvals: &[types::Approval],
     now: Moment,
 ) -> Result<(), Refused> {
-    if instruction.charter != charter.version {
-        return Err(Refused::new("charter-version", format!("in force is charter version {}", charter.version)));
-    }
-    if instruction.created > now.plus_seconds(FUTURE_SECONDS_MAX) {
-        let reason = format!("it says to be made at {}, which is still to come", instruction.created);
-        return Err(Refused::for_now("created-in-future", reason));
-    }
-    if now >= instruction.expires || instruction.expires > instruction.created.plus_seconds(longest(charter)) {
-        return Err(Refused::new("expired", "the instruction expired or lives too long"));
-    }
+    validity(charter, instruction, now).map_err(|invalid| Refused::new(invalid.code, invalid.reason))?;
     let counted = count_approvals(charter, instruction, approvals, now);
     let quorum = charter.quorum_for(&instruction.body);
     if charter.is_enough(&counted, quorum) {
@@ -206,5 +196,5 @@ pub(crate) fn check_quorum(
         quorum.organisations,
         counted.people.len()
     );
-    Err(Refused::new("approvals-missing", reason))
+    Err(Refused::new(Code::ApprovalsMissing, reason))
 }

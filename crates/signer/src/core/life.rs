@@ -5,14 +5,15 @@
 //! administer this machine. It closes by itself when its time or its signatures are used up, and when the process ends.
 
 use signer_wire::ReplyBody;
-use types::{EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Moment, SignerId, Step, WalletId};
+use types::{
+    EVERY_SIGNER, Instruction, InstructionId, KeyKind, KeyState, KeyStep, Latch, Moment, SignerId, Step, WalletId,
+};
 
 use super::Core;
-use crate::device::DEVICE;
 use crate::keys::Secret;
 use crate::life::{Actor, KeyName};
 use crate::record::{Event, KeyMove};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// A signature key that is open.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl Core {
     pub(super) fn check_moves(&self, moves: &[KeyMove]) -> Result<(), Refused> {
         let mut states = std::collections::BTreeMap::new();
         for one in moves {
-            let wrong = |text: String| Refused::new("key-move", text);
+            let wrong = |text: String| Refused::new(Code::KeyMove, text);
             let kind: KeyKind = one.kind.parse().map_err(|_| wrong("no such kind of key".to_owned()))?;
             let to: KeyState = one.to.parse().map_err(|_| wrong("no such state of a key".to_owned()))?;
             let name = KeyName { kind, name: one.name.clone() };
@@ -102,7 +103,7 @@ impl Core {
             (Step::ResumeSeed, _) => vec![self.seed_move(KeyState::InUse)?],
             _ => {
                 let reason = format!("\"{}\" is done by people at the signer's own machine", step.step);
-                return Err(Refused::new("local-step", reason));
+                return Err(Refused::new(Code::LocalStep, reason));
             }
         };
         self.check_clock(now)?;
@@ -121,7 +122,7 @@ impl Core {
         if *signer == self.id || signer.as_str() == EVERY_SIGNER {
             return Ok(());
         }
-        Err(Refused::new("signer", format!("the instruction is for signer {signer}, this one is {}", self.id)))
+        Err(Refused::new(Code::Signer, format!("the instruction is for signer {signer}, this one is {}", self.id)))
     }
 
     /// The signature key of a wallet here; none when every signer was asked and this one has no part in the wallet.
@@ -129,12 +130,12 @@ impl Core {
         match self.own.get(wallet) {
             Some(account) => Ok(Some(KeyName::signature(*account))),
             None if asked.as_str() == EVERY_SIGNER => Ok(None),
-            None => Err(Refused::new("wallet", format!("this signer has no key of a wallet \"{wallet}\""))),
+            None => Err(Refused::new(Code::Wallet, format!("this signer has no key of a wallet \"{wallet}\""))),
         }
     }
 
     fn seed_move(&self, to: KeyState) -> Result<KeyMove, Refused> {
-        let key = self.seed_name().ok_or_else(|| Refused::new("seed", "this signer has no seed"))?;
+        let key = self.seed_name().ok_or_else(|| Refused::new(Code::Seed, "this signer has no seed"))?;
         Ok(key_move(&key, self.state.life.state(&key), to))
     }
 
@@ -157,8 +158,10 @@ impl Core {
     pub fn check_seed(&self) -> Result<(), Refused> {
         match self.seed_name().and_then(|name| self.state.life.state(&name)) {
             Some(KeyState::InUse) => Ok(()),
-            Some(state) => Err(Refused::new("seed", format!("the seed is {state}; a key quorum can take it into use"))),
-            None => Err(Refused::new("seed", "this signer has no seed")),
+            Some(state) => {
+                Err(Refused::new(Code::Seed, format!("the seed is {state}; a key quorum can take it into use")))
+            }
+            None => Err(Refused::new(Code::Seed, "this signer has no seed")),
         }
     }
 
@@ -175,7 +178,7 @@ impl Core {
         self.check_latches(wallet, std::iter::empty())?;
         if self.state.life.authorised.get(wallet).is_some_and(|one| instruction.created < one.created) {
             let reason = "a later activation of this key is in force; this one was kept back";
-            return Err(Refused::new("activation-older", reason));
+            return Err(Refused::new(Code::ActivationOlder, reason));
         }
         let account = self.own.get(wallet).copied().unwrap_or(u32::MAX);
         let caps = self.charter()?.activation;
@@ -184,16 +187,16 @@ impl Core {
                 "an activation has at most {} seconds and {} signatures",
                 caps.seconds_max, caps.signatures_max
             );
-            return Err(Refused::new("activation-caps", reason));
+            return Err(Refused::new(Code::ActivationCaps, reason));
         }
         match self.state.life.state(&key) {
             Some(KeyState::Inactive | KeyState::InUse) => {}
             Some(state) => {
                 let error = KeyKind::Signature.check(state, KeyState::Active).err();
                 let reason = error.map_or_else(|| format!("the key is {state}"), |error| error.to_string());
-                return Err(Refused::new("key-move", reason));
+                return Err(Refused::new(Code::KeyMove, reason));
             }
-            None => return Err(Refused::new("key-move", "the key was never generated")),
+            None => return Err(Refused::new(Code::KeyMove, "the key was never generated")),
         }
         let until = now.plus_seconds(i64::try_from(step.seconds).unwrap_or(i64::MAX));
         let event = Event::Authorised {
@@ -253,11 +256,11 @@ impl Core {
             .partition(|wallet| self.own.get(wallet).is_some_and(|account| self.keys.in_device(*account).is_some()));
         if let (Some(wallet), true) = (in_device.first(), wallets.is_empty()) {
             let reason = format!("the key of wallet {wallet} is inside a device: open it with the device's PIN");
-            return Err(Refused::new(DEVICE, reason));
+            return Err(Refused::new(Code::Device, reason));
         }
         if wallets.is_empty() {
             let reason = "no key quorum lets a key of this signer be opened now; propose an activation";
-            return Err(Refused::new("not-authorised", reason));
+            return Err(Refused::new(Code::NotAuthorised, reason));
         }
         self.check_device(None)?;
         let mut moves = Vec::new();
@@ -266,7 +269,7 @@ impl Core {
             let key = KeyName::signature(account);
             let before = self.keys.account(account).is_some();
             let opened = unseal(Some(account)).and_then(|secret| {
-                self.keys.open(account, secret).map_err(|error| Refused::new("sealing", error.to_string()))
+                self.keys.open(account, secret).map_err(|error| Refused::new(Code::Sealing, error.to_string()))
             });
             if let Err(refused) = opened {
                 self.close_unwritten(&wallets);
@@ -354,15 +357,15 @@ impl Core {
     /// The wall clock left the time that really passed: the latch closes, and every key with it.
     pub fn clock_drifted(&mut self, seconds: i64, now: Moment) -> Result<(), Refused> {
         let reason = format!("the clock moved by {seconds} seconds against the time that passed since the start");
-        self.close_and_freeze(super::CLOCK, &reason, now)
+        self.close_and_freeze(&Latch::Clock, &reason, now)
     }
 
     /// Closes every key and then a latch, once. Keys go first: a journal that cannot be written keeps none open.
-    pub(super) fn close_and_freeze(&mut self, latch: &str, reason: &str, now: Moment) -> Result<(), Refused> {
+    pub(super) fn close_and_freeze(&mut self, latch: &Latch, reason: &str, now: Moment) -> Result<(), Refused> {
         let closed =
             self.close_keys(&self.open_wallets(), &Actor { cause: reason.to_owned(), ..Actor::default() }, now);
         if !self.state.latches.contains_key(latch) {
-            let event = Event::Frozen { latch: latch.to_owned(), reason: reason.to_owned() };
+            let event = Event::Frozen { latch: latch.to_string(), reason: reason.to_owned() };
             self.remember(self.stamp(now), event)?;
         }
         closed
@@ -390,11 +393,11 @@ impl Core {
     pub(super) fn check_key(&mut self, wallet: &WalletId, may_open: bool, now: Moment) -> Result<(), Refused> {
         self.tick(now)?;
         let Some(account) = self.own.get(wallet).copied() else {
-            return Err(Refused::new("wallet", format!("this signer has no key of a wallet \"{wallet}\"")));
+            return Err(Refused::new(Code::Wallet, format!("this signer has no key of a wallet \"{wallet}\"")));
         };
         if self.state.life.state(&KeyName::signature(account)) == Some(KeyState::Suspended) {
             return Err(Refused::new(
-                "key-suspended",
+                Code::KeySuspended,
                 format!("the key of wallet {wallet} is suspended here for ever"),
             ));
         }
@@ -406,7 +409,7 @@ impl Core {
         } else {
             format!("the key of wallet {wallet} is closed here; a key quorum lets it be opened")
         };
-        Err(Refused::for_now("key-inactive", reason))
+        Err(Refused::new(Code::KeyInactive, reason))
     }
 
     /// Refuses more signatures than the quorum's activation has left; `may_open` counts what a key could be opened for now.
@@ -423,7 +426,7 @@ impl Core {
             return Ok(());
         }
         let reason = format!("{inputs} signatures are asked for, the activation of wallet {wallet} has {left} left");
-        Err(Refused::for_now("signatures-used-up", reason))
+        Err(Refused::new(Code::SignaturesUsedUp, reason))
     }
 
     /// Reads and counts a step that people hold at this machine; what it does is up to the caller, who then says what came of it.
@@ -435,11 +438,11 @@ impl Core {
     ) -> Result<(InstructionId, KeyStep), Refused> {
         let instruction = self.counted(wire, now)?;
         let types::Body::KeyStep(step) = &instruction.body else {
-            return Err(Refused::new("kind", "the instruction is no step of a key's life"));
+            return Err(Refused::new(Code::Kind, "the instruction is no step of a key's life"));
         };
         self.concerns(&step.signer)?;
         if step.step != expected {
-            return Err(Refused::new("step", format!("the instruction is to {}, not to {expected}", step.step)));
+            return Err(Refused::new(Code::Step, format!("the instruction is to {}, not to {expected}", step.step)));
         }
         self.check_clock(now)?;
         Ok((instruction.id.clone(), step.clone()))

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use chains::bitcoin::WalletDescriptor;
 use policy::{Charter, SignerIdentity, WalletClass};
 use signer_wire::{Limit, ReplyBody, RequestBody};
-use types::{Approval, Body, Instruction, Moment, SignerId, WalletId};
+use types::{Approval, Body, Instruction, Latch, Moment, SignerId, WalletId};
 
 use crate::journal::{Journal, JournalError};
 use crate::keys::Keys;
 use crate::life::Actor;
 use crate::record::{Event, Record};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::spending::windows;
 use crate::state::State;
 pub(crate) use execute::check_quorum;
@@ -31,21 +31,6 @@ pub use prepare::Examined;
 pub(crate) use prepare::{read as read_instruction, read_approval};
 use release::Waiting;
 pub use trial::Trial;
-
-/// The latch that is closed until every peer has said what it remembers of this signer.
-pub const AWAITING_PEERS: &str = "awaiting-peers";
-/// The latch that closes when the journal is older than what a peer remembers.
-pub const JOURNAL_BEHIND: &str = "journal-behind";
-/// The latch that closes when the clock jumps forward.
-pub const CLOCK: &str = "clock";
-/// The latch that stops everything.
-pub const ALL: &str = "all";
-/// Beginning of a wallet's latch.
-pub(crate) const WALLET: &str = "wallet:";
-/// Beginning of an asset's latch.
-pub(crate) const ASSET: &str = "asset:";
-/// Beginning of a customer's latch.
-pub(crate) const CUSTOMER: &str = "customer:";
 
 /// Every wallet, and those with a key of this signer's with the number of its account.
 type Wallets = (BTreeMap<WalletId, WalletDescriptor>, BTreeMap<WalletId, u32>);
@@ -140,14 +125,14 @@ impl Core {
     /// Whether [`Core::adopt_chain`] would take it; the newest charter.
     pub fn check_chain<'a>(&self, charters: &'a [Charter], approvals: &[Approval]) -> Result<&'a Charter, Refused> {
         if self.state.charter.is_some() {
-            return Err(Refused::new("charter-held", "a charter is held already; later ones follow it"));
+            return Err(Refused::new(Code::CharterHeld, "a charter is held already; later ones follow it"));
         }
         let newest = crate::ceremony::chain::verify(charters, approvals)?;
         if let Some(base) = self.state.base
             && !charters.iter().any(|charter| charter.digest() == base)
         {
             let reason = format!("the chain leaves out the charter {base}, under which this signer was restored");
-            return Err(Refused::new("charter-base", reason));
+            return Err(Refused::new(Code::CharterBase, reason));
         }
         self.fitting(newest)?;
         Ok(newest)
@@ -198,20 +183,23 @@ impl Core {
             charter: charter.version,
             charter_digest: charter.digest().to_string(),
             head: self.head(),
-            latches: self.latches(),
+            latches: self.latches().iter().map(Latch::to_string).collect(),
             nonce: self.nonce.clone().unwrap_or_default(),
         })
     }
 
-    /// The names of closed latches.
-    pub fn latches(&self) -> Vec<String> {
-        let waiting = self.awaits_peers().then(|| AWAITING_PEERS.to_owned());
+    /// Latches that are closed.
+    pub fn latches(&self) -> Vec<Latch> {
+        let waiting = self.awaits_peers().then_some(Latch::AwaitingPeers);
         self.state.latches.keys().cloned().chain(waiting).collect()
     }
 
     /// The charter in force.
     pub fn charter(&self) -> Result<&Charter, Refused> {
-        self.state.charter.as_ref().ok_or_else(|| Refused::new("no-charter", "this signer has not taken a charter yet"))
+        self.state
+            .charter
+            .as_ref()
+            .ok_or_else(|| Refused::new(Code::NoCharter, "this signer has not taken a charter yet"))
     }
 
     /// The other signers that are connected, and so can remember.
@@ -265,9 +253,9 @@ impl Core {
     pub(crate) fn remember(&mut self, at: Moment, event: Event) -> Result<u64, Refused> {
         let record = Record { at: at.micros(), event };
         let seq = self.journal.append(&record).map_err(|error| {
-            Refused::for_now("journal-unwritable", format!("{error}; nothing was signed; free the disk and try again"))
+            Refused::new(Code::JournalUnwritable, format!("{error}; nothing was signed; free the disk and try again"))
         })?;
-        self.state.apply(&record).map_err(|error| Refused::new("journal-nonsense", error.to_string()))?;
+        self.state.apply(&record).map_err(|error| Refused::new(Code::JournalNonsense, error.to_string()))?;
         if matches!(record.event, Event::Frozen { .. }) {
             // What was prepared before somebody cried halt is looked at anew after people let it go on.
             self.pending.clear();
@@ -292,11 +280,11 @@ impl Core {
     pub(crate) fn check_clock(&mut self, now: Moment) -> Result<(), Refused> {
         let Some(last) = self.state.last else { return Ok(()) };
         if now < last {
-            return Err(Refused::for_now("clock-behind", format!("the clock says {now}, the journal has {last}")));
+            return Err(Refused::new(Code::ClockBehind, format!("the clock says {now}, the journal has {last}")));
         }
-        if self.jumped(last, now) && !self.state.latches.contains_key(CLOCK) {
+        if self.jumped(last, now) && !self.state.latches.contains_key(&Latch::Clock) {
             let reason = format!("the clock jumped from {last} to {now}");
-            self.remember(last, Event::Frozen { latch: CLOCK.to_owned(), reason })?;
+            self.remember(last, Event::Frozen { latch: Latch::Clock.to_string(), reason })?;
         }
         Ok(())
     }
@@ -309,20 +297,19 @@ impl Core {
     ) -> Result<(), Refused> {
         if self.awaits_peers() {
             let reason = "started anew; every peer must first say what it remembers of this signer";
-            return Err(Refused::for_now(AWAITING_PEERS, reason));
+            return Err(Refused::new(Code::AwaitingPeers, reason));
         }
         let customer = |instruction: &Instruction| match &instruction.body {
-            Body::CustomerWithdrawal(payment) => Some(format!("{CUSTOMER}{}", payment.customer)),
+            Body::CustomerWithdrawal(payment) => Some(Latch::Customer(payment.customer.clone())),
             _ => None,
         };
-        let everyone = [ALL, CLOCK, JOURNAL_BEHIND].map(str::to_owned).into_iter();
-        let asset = self.charter()?.wallet(wallet).map(|wallet| format!("{ASSET}{}", wallet.asset));
-        let mut names =
-            everyone.chain([format!("{WALLET}{wallet}")]).chain(asset).chain(instructions.filter_map(customer));
-        let found = names.find_map(|name| Some((self.state.latches.get(&name)?.0.clone(), name)));
+        let everyone = [Latch::All, Latch::Clock, Latch::JournalBehind, Latch::Wallet(wallet.clone())].into_iter();
+        let asset = self.charter()?.wallet(wallet).map(|wallet| Latch::Asset(wallet.asset));
+        let mut latches = everyone.chain(asset).chain(instructions.filter_map(customer));
+        let found = latches.find_map(|latch| Some((self.state.latches.get(&latch)?.0.clone(), latch)));
         match found {
-            Some((reason, latch)) => Err(Refused::for_now(
-                "frozen",
+            Some((reason, latch)) => Err(Refused::new(
+                Code::Frozen,
                 format!("the latch \"{latch}\" is closed ({reason}); a quorum can open it"),
             )),
             None => Ok(()),
@@ -332,7 +319,7 @@ impl Core {
     /// Reads every wallet of a charter and finds this signer's own keys in them: a connected signer has one in every hot wallet, one
     /// without a network in every cold wallet, and neither has any in the other's.
     fn fitting(&self, charter: &Charter) -> Result<Wallets, Refused> {
-        let wrong = |reason: String| Refused::new("charter-unfit", reason);
+        let wrong = |reason: String| Refused::new(Code::CharterUnfit, reason);
         let known = charter.signer(&self.id).filter(|_| charter.network == self.keys.network());
         let known = known.filter(|own| own.journal_key == self.keys.journal().verifying_key().to_bytes());
         let known =
@@ -349,7 +336,7 @@ impl Core {
             let descriptor = WalletDescriptor::parse(&wallet.descriptor, charter.network)
                 .map_err(|error| wrong(format!("wallet {}: {error}", wallet.id)))?;
             if let Some(reason) = self.shared_seed(&descriptor) {
-                return Err(Refused::new("seed-shared", format!("wallet {}: {reason}", wallet.id)));
+                return Err(Refused::new(Code::SeedShared, format!("wallet {}: {reason}", wallet.id)));
             }
             let cold = wallet.class == WalletClass::Cold;
             let alike = charter.signers.iter().filter(|signer| signer.offline == cold).count();

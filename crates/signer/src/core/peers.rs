@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
 use policy::SignerIdentity;
 use signer_wire::{Head, ReplyBody, Statement};
-use types::{Digest, Moment, SignerId};
+use types::{Digest, Latch, Moment, SignerId};
 
-use super::{Core, JOURNAL_BEHIND};
+use super::Core;
 use crate::record::Event;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 fn head_text(head: &Head) -> String {
     format!("claviger-journal-head-v1\n{}\n{}\n{}", head.signer, head.seq, head.hash)
@@ -50,7 +50,7 @@ impl Core {
 
     fn peer(&self, name: &str) -> Result<SignerIdentity, Refused> {
         let known = self.charter()?.signers.iter().find(|peer| peer.id != self.id && peer.id.as_str() == name).cloned();
-        known.ok_or_else(|| Refused::new("unknown-peer", "the charter names no such peer of this signer"))
+        known.ok_or_else(|| Refused::new(Code::UnknownPeer, "the charter names no such peer of this signer"))
     }
 
     fn state_about(&self, peer: &SignerId, seq: u64, hash: String, nonce: String) -> ReplyBody {
@@ -70,18 +70,19 @@ impl Core {
     pub(super) fn witness(&mut self, head: &Head, now: Moment) -> Result<ReplyBody, Refused> {
         let peer = self.peer(&head.signer)?;
         if !verified(&peer.journal_key, &head_text(head), &head.signature) {
-            return Err(Refused::new("head-signature", "the head is not signed by that peer"));
+            return Err(Refused::new(Code::HeadSignature, "the head is not signed by that peer"));
         }
-        let hash: Digest = head.hash.parse().map_err(|_| Refused::new("head-form", "the head's hash has no form"))?;
+        let hash: Digest =
+            head.hash.parse().map_err(|_| Refused::new(Code::HeadForm, "the head's hash has no form"))?;
         match self.state.peers.get(&peer.id) {
             Some((seq, known)) if *seq == head.seq && *known != hash => {
                 return Err(Refused::new(
-                    "peer-forked",
+                    Code::PeerForked,
                     format!("{} told another history of record {seq} before", peer.id),
                 ));
             }
             Some((seq, _)) if *seq > head.seq => {
-                return Err(Refused::new("peer-behind", format!("{} was at record {seq} before", peer.id)));
+                return Err(Refused::new(Code::PeerBehind, format!("{} was at record {seq} before", peer.id)));
             }
             Some((seq, _)) if *seq == head.seq => {}
             _ => {
@@ -100,7 +101,7 @@ impl Core {
             return Ok(());
         }
         let reason = format!("{count} heads of {peer} were written down while nothing else was; try again in a second");
-        Err(Refused::for_now("too-many-heads", reason))
+        Err(Refused::new(Code::TooManyHeads, reason))
     }
 
     /// Says what it remembers of a peer, over the peer's own nonce.
@@ -108,7 +109,7 @@ impl Core {
         let peer = self.peer(signer)?;
         let plain = !nonce.is_empty() && nonce.len() <= 64 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !plain {
-            return Err(Refused::new("nonce", "a nonce has 1 to 64 hexadecimal digits"));
+            return Err(Refused::new(Code::Nonce, "a nonce has 1 to 64 hexadecimal digits"));
         }
         let (seq, hash) =
             self.state.peers.get(&peer.id).map_or((0, String::new()), |(seq, hash)| (*seq, hash.to_string()));
@@ -129,7 +130,7 @@ impl Core {
                         && verified(&peer.journal_key, &statement_text(statement), &statement.signature)
                 })
                 .ok_or_else(|| {
-                    Refused::for_now("peer-missing", format!("no fresh statement of {} about this signer", peer.id))
+                    Refused::new(Code::PeerMissing, format!("no fresh statement of {} about this signer", peer.id))
                 })?;
             self.check_remembered(statement, now)?;
         }
@@ -158,7 +159,7 @@ impl Core {
             return Ok(());
         }
         let reason = format!("{} of {needed} connected signers say what they remember of this one", said.len());
-        Err(Refused::for_now("peer-missing", reason))
+        Err(Refused::new(Code::PeerMissing, reason))
     }
 
     /// Freezes for good when a peer remembers a record that this journal does not have.
@@ -173,16 +174,16 @@ impl Core {
             statement.witness, statement.seq
         );
         self.freeze_behind(&reason, now)?;
-        Err(Refused::new(JOURNAL_BEHIND, reason))
+        Err(Refused::new(Code::JournalBehind, reason))
     }
 
     /// Closes the latch of a journal that was put back to an older state, for good.
     pub(crate) fn freeze_behind(&mut self, reason: &str, now: Moment) -> Result<(), Refused> {
         // Once is enough: who asks again and again does not fill the disk.
-        if self.state.latches.contains_key(JOURNAL_BEHIND) {
+        if self.state.latches.contains_key(&Latch::JournalBehind) {
             return Ok(());
         }
-        let event = Event::Frozen { latch: JOURNAL_BEHIND.to_owned(), reason: reason.to_owned() };
+        let event = Event::Frozen { latch: Latch::JournalBehind.to_string(), reason: reason.to_owned() };
         self.remember(self.stamp(now), event).map(|_| ())
     }
 
@@ -206,6 +207,6 @@ impl Core {
             return Ok(());
         }
         let reason = format!("{} of {needed} peers say that they remember record {seq}", distinct.len());
-        Err(Refused::for_now("not-witnessed", reason))
+        Err(Refused::new(Code::NotWitnessed, reason))
     }
 }

@@ -12,7 +12,7 @@ use types::{Amount, Approval, Body, CustomerRequest, Evidence, Instruction, Mome
 use super::Core;
 use super::release::{Pending, TICKET_SECONDS};
 use crate::record::{Event, Intended};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::spending::Reserved;
 
 /// The most approvals of one instruction that are looked at.
@@ -55,10 +55,10 @@ impl Examined {
 /// Reads an instruction and its evidence from the wire.
 pub(crate) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Refused> {
     let instruction = Instruction::from_canonical(wire.canonical.as_bytes())
-        .map_err(|error| Refused::new("instruction", error.to_string()))?;
+        .map_err(|error| Refused::new(Code::Instruction, error.to_string()))?;
     if wire.evidence.approvals.len() > APPROVALS_MAX {
         return Err(Refused::new(
-            "approval-count",
+            Code::ApprovalCount,
             format!("an instruction comes with at most {APPROVALS_MAX} approvals"),
         ));
     }
@@ -69,13 +69,13 @@ pub(crate) fn read(wire: &WireInstruction) -> Result<(Instruction, Evidence), Re
 
 /// Reads an approval from the wire.
 pub(crate) fn read_approval(wire: &signer_wire::Approval) -> Result<Approval, Refused> {
-    let operator = wire.operator.parse().map_err(|_| Refused::new("approval", "an approval names no operator"))?;
+    let operator = wire.operator.parse().map_err(|_| Refused::new(Code::Approval, "an approval names no operator"))?;
     Ok(Approval { operator, signature: wire.signature.clone() })
 }
 
 fn read_psbt(text: &str) -> Result<Psbt, Refused> {
-    let bytes = hex::decode(text).map_err(|_| Refused::new("psbt", "the PSBT is not hexadecimal"))?;
-    chains::bitcoin::read_psbt(&bytes).map_err(|error| Refused::new("psbt", error.to_string()))
+    let bytes = hex::decode(text).map_err(|_| Refused::new(Code::Psbt, "the PSBT is not hexadecimal"))?;
+    chains::bitcoin::read_psbt(&bytes).map_err(|error| Refused::new(Code::Psbt, error.to_string()))
 }
 
 impl Core {
@@ -108,7 +108,7 @@ impl Core {
     ) -> Result<Examined, Refused> {
         if wire.is_empty() || wire.len() > INSTRUCTIONS_MAX {
             return Err(Refused::new(
-                "instruction-count",
+                Code::InstructionCount,
                 format!("a transaction pays 1 to {INSTRUCTIONS_MAX} instructions"),
             ));
         }
@@ -124,7 +124,7 @@ impl Core {
             self.check_left(&wallet_id, effects.inputs.len(), key == Openness::Openable, now)?;
         }
         let first = effects.inputs.first().map(|input| input.outpoint);
-        let first = first.ok_or_else(|| Refused::new("input-count", "the transaction has no inputs"))?;
+        let first = first.ok_or_else(|| Refused::new(Code::InputCount, "the transaction has no inputs"))?;
         let anchors = instructions
             .iter()
             .map(|(instruction, _)| self.anchor(instruction, &effects, first))
@@ -159,7 +159,7 @@ impl Core {
         let mut reserved: Vec<Reserved> = Vec::with_capacity(asked.len());
         for (instruction, evidence) in asked {
             let amount = instruction.amount().unwrap_or(Amount::MAX);
-            let amount = amount.checked_add(share).map_err(|error| Refused::new("amount", error.to_string()))?;
+            let amount = amount.checked_add(share).map_err(|error| Refused::new(Code::Amount, error.to_string()))?;
             let others: Vec<Reserved> = waiting.iter().chain(&reserved).cloned().collect();
             let tier = self.tier(instruction, evidence, share, &others, now)?;
             reserved.push(Reserved { id: instruction.id.clone(), wallet: wallet.clone(), tier, amount });
@@ -182,7 +182,7 @@ impl Core {
     ) -> Result<(Psbt, Effects), Refused> {
         let charter = self.charter()?;
         let descriptor =
-            self.wallets.get(wallet).ok_or_else(|| Refused::new("wallet", "the charter knows no such wallet"))?;
+            self.wallets.get(wallet).ok_or_else(|| Refused::new(Code::Wallet, "the charter knows no such wallet"))?;
         let gap = charter.wallet(wallet).map_or(0, |wallet| wallet.gap_limit);
         let psbt = read_psbt(psbt)?;
         let payments =
@@ -210,9 +210,9 @@ impl Core {
         let destination = instruction.destination().unwrap_or_default();
         let network = self.keys.network();
         let script: ScriptBuf =
-            parse_address(destination, network).map_err(|error| Refused::new("destination", error.to_string()))?;
+            parse_address(destination, network).map_err(|error| Refused::new(Code::Destination, error.to_string()))?;
         if let Body::OperatorTransfer(transfer) = &instruction.body {
-            let unknown = || Refused::new("destination", "the destination is not that address of our own wallet");
+            let unknown = || Refused::new(Code::Destination, "the destination is not that address of our own wallet");
             let descriptor = self.wallets.get(&transfer.destination_wallet).ok_or_else(unknown)?;
             let derived = descriptor.derive(Branch::Receive, transfer.destination_index).map_err(|_| unknown())?;
             if derived.script_pubkey != script {
@@ -220,7 +220,7 @@ impl Core {
             }
         }
         let amount = instruction.amount().unwrap_or(Amount::ZERO);
-        let sats = amount.to_sats().map_err(|error| Refused::new("amount", error.to_string()))?;
+        let sats = amount.to_sats().map_err(|error| Refused::new(Code::Amount, error.to_string()))?;
         Ok(Payment { script, sats })
     }
 
@@ -228,13 +228,13 @@ impl Core {
     fn anchor(&self, instruction: &Instruction, effects: &Effects, first: OutPoint) -> Result<OutPoint, Refused> {
         let Some(pinned) = self.state.pinned.get(&instruction.id) else { return Ok(first) };
         if pinned.digest != instruction.digest() {
-            return Err(Refused::new("signed-once", "this identifier was used for another instruction before"));
+            return Err(Refused::new(Code::SignedOnce, "this identifier was used for another instruction before"));
         }
         match pinned.anchor {
             None => Ok(first),
             Some(anchor) if effects.inputs.iter().any(|input| input.outpoint == anchor) => Ok(anchor),
             Some(anchor) => {
-                Err(Refused::new("signed-once", format!("a transaction for {} must spend {anchor}", instruction.id)))
+                Err(Refused::new(Code::SignedOnce, format!("a transaction for {} must spend {anchor}", instruction.id)))
             }
         }
     }
@@ -251,7 +251,7 @@ impl Core {
         let counted = count_approvals(charter, instruction, &evidence.approvals, now);
         let request = evidence.customer_request.as_ref();
         let asked = request.map(|request| verify_customer_request(charter, instruction, request));
-        let wallet = instruction.wallet().ok_or_else(|| Refused::new("kind", "it moves no coins"))?;
+        let wallet = instruction.wallet().ok_or_else(|| Refused::new(Code::Kind, "it moves no coins"))?;
         let spent = self.state.spending.by_others(&instruction.id, wallet, charter, reserved, now);
         let book = match &instruction.body {
             Body::CustomerWithdrawal(payment) => self.state.book.get(&payment.customer),
@@ -276,13 +276,11 @@ impl Core {
             Outcome::Allowed { tier } => Ok(tier),
             Outcome::Waiting { missing } => {
                 let refused = counted.refused.iter().map(|(who, why)| format!("; {who}: {why}")).collect::<String>();
-                Err(Refused::new("approvals-missing", format!("{}{refused}", missing.join("; or "))))
+                Err(Refused::new(Code::ApprovalsMissing, format!("{}{refused}", missing.join("; or "))))
             }
-            Outcome::Later { rule, reason } => Err(Refused::for_now(rule, reason)),
+            Outcome::Later { rule, reason } => Err(Refused::new(rule, reason)),
             Outcome::Refused { rule, reason } => match asked {
                 Some(Err(error)) => Err(Refused::new(rule, format!("{reason}: {error}"))),
-                // A window rolls on.
-                _ if rule.ends_with("-window") => Err(Refused::for_now(rule, reason)),
                 _ => Err(Refused::new(rule, reason)),
             },
         };
@@ -294,11 +292,11 @@ impl Core {
 fn same_wallet(instructions: &[(Instruction, Evidence)]) -> Result<WalletId, Refused> {
     let ids: BTreeSet<_> = instructions.iter().map(|(instruction, _)| &instruction.id).collect();
     if ids.len() != instructions.len() {
-        return Err(Refused::new("instruction-twice", "an instruction stands in the batch twice"));
+        return Err(Refused::new(Code::InstructionTwice, "an instruction stands in the batch twice"));
     }
     let wallets: BTreeSet<_> = instructions.iter().map(|(instruction, _)| instruction.wallet()).collect();
     match (wallets.len(), wallets.first()) {
         (1, Some(Some(wallet))) => Ok((*wallet).clone()),
-        _ => Err(Refused::new("wallet", "a transaction carries out payments of one wallet")),
+        _ => Err(Refused::new(Code::Wallet, "a transaction carries out payments of one wallet")),
     }
 }

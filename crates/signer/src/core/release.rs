@@ -6,11 +6,11 @@ use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::{Transaction, ecdsa};
 use chains::bitcoin::{Effects, PartialSignature, WalletDescriptor, sign, sign_digest};
 use signer_wire::{ReplyBody, Signature, Statement};
-use types::{Digest, Evidence, Instruction, Moment, WalletId};
+use types::{Digest, Evidence, Instruction, Latch, Moment, WalletId};
 
-use super::{ALL, CUSTOMER, Core};
+use super::Core;
 use crate::record::{Event, Paid};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::spending::Reserved;
 
 /// A transaction that was checked and written down, and not signed yet.
@@ -91,12 +91,10 @@ impl Waiting {
 
 /// A journal that nothing was written to for so long gets a beat, so that honest idleness is no jump of the clock.
 const BEAT_SECONDS: i64 = 60;
-/// The refusal of a signature that would tell the key.
-const NONCE_REPEATED: &str = "nonce-repeated";
 
 fn repeated() -> Refused {
     let reason = "the nonce of a signature was used before; this machine must not sign any more";
-    Refused::new(NONCE_REPEATED, reason)
+    Refused::new(Code::NonceRepeated, reason)
 }
 
 /// Longest challenge of a canary, in bytes.
@@ -110,7 +108,7 @@ impl Core {
         now: Moment,
     ) -> Result<ReplyBody, Refused> {
         self.check_clock(now)?;
-        let unknown = || Refused::for_now("unknown-ticket", "prepare the transaction again");
+        let unknown = || Refused::new(Code::UnknownTicket, "prepare the transaction again");
         let pending = self.pending.take(ticket).ok_or_else(unknown)?;
         if pending.end().is_some_and(|end| now < end) && now >= pending.until {
             return Err(unknown());
@@ -118,7 +116,7 @@ impl Core {
         // Asked again after its release, it is prepared again: the same transaction, and no other.
         let outcome = self.release_pending(&pending, statements, now);
         // A refusal that stands, such as one that froze this signer, leaves no ticket behind.
-        if outcome.as_ref().is_err_and(|refused| refused.retry) {
+        if outcome.as_ref().is_err_and(|refused| refused.retry()) {
             self.pending.insert(ticket.to_owned(), pending, now);
         }
         outcome
@@ -133,13 +131,13 @@ impl Core {
         let wallet = pending.wallet.clone();
         self.check_latches(&wallet, pending.asked.iter().map(|(instruction, _)| instruction))?;
         if pending.end().is_none_or(|end| now >= end) {
-            return Err(Refused::new("expired", "an instruction expired since it was prepared"));
+            return Err(Refused::new(Code::Expired, "an instruction expired since it was prepared"));
         }
         self.check_key(&wallet, false, now)?;
         if self.offline() {
             self.check_recalled(&pending.recall_nonce(), statements, now)?;
         }
-        let descriptor = self.wallets.get(&wallet).ok_or_else(|| Refused::new("wallet", "no such wallet"))?.clone();
+        let descriptor = self.wallets.get(&wallet).ok_or_else(|| Refused::new(Code::Wallet, "no such wallet"))?.clone();
         // m signers sign together, so the m - 1 others can remember; with 2 of 3 that is one.
         let others = descriptor.threshold().saturating_sub(1);
         if !self.offline() {
@@ -148,7 +146,7 @@ impl Core {
         self.check_left(&wallet, pending.effects.inputs.len(), false, now)?;
         // Windows, hours, delays and grants are looked at again: time has passed since it was prepared.
         if self.reserve(&pending.asked, &wallet, pending.effects.fee_sats, now)? != pending.reserved {
-            return Err(Refused::for_now("tier-changed", "it counts in another tier by now; prepare it again"));
+            return Err(Refused::new(Code::TierChanged, "it counts in another tier by now; prepare it again"));
         }
         let parts = match self.sign_pending(pending, &descriptor) {
             Ok(parts) => parts,
@@ -177,9 +175,9 @@ impl Core {
             return parts;
         }
         let account = self.own.get(&pending.wallet).and_then(|account| self.keys.account(*account));
-        let account = account.ok_or_else(|| Refused::for_now("key-inactive", "the key was closed just now"))?;
+        let account = account.ok_or_else(|| Refused::new(Code::KeyInactive, "the key was closed just now"))?;
         let parts = sign(&pending.transaction, &pending.effects, wallet, &account, self.keys.secp())
-            .map_err(|error| Refused::new("signing", error.to_string()));
+            .map_err(|error| Refused::new(Code::Signing, error.to_string()));
         drop(account);
         // Keys derived on the way were on the stack.
         walls::scrub_stack();
@@ -192,7 +190,7 @@ impl Core {
         let mut kept = Vec::with_capacity(parts.len());
         let mut here = BTreeMap::new();
         for part in parts {
-            let wrong = || Refused::new("signing", "a signature has no form");
+            let wrong = || Refused::new(Code::Signing, "a signature has no form");
             let signature = ecdsa::Signature::from_slice(&part.signature).map_err(|_| wrong())?;
             let input = u64::try_from(part.input).unwrap_or(u64::MAX).to_be_bytes();
             let message = Digest::of(&[&pending.effects.txid.to_byte_array(), &input, &part.public_key]);
@@ -207,10 +205,10 @@ impl Core {
 
     /// Whatever makes this machine's nonces cannot be trusted any more once one came twice: every key is closed, and everything frozen.
     pub(super) fn after_repetition(&mut self, refused: Refused, now: Moment) -> Refused {
-        if refused.code != NONCE_REPEATED {
+        if refused.code != Code::NonceRepeated {
             return refused;
         }
-        match self.close_and_freeze(ALL, &refused.reason, now) {
+        match self.close_and_freeze(&Latch::All, &refused.reason, now) {
             Ok(()) => refused,
             Err(unwritable) => unwritable,
         }
@@ -219,7 +217,7 @@ impl Core {
     /// Refuses a nonce point that has signed something else before. A device draws its own nonces, and is not believed to draw them
     /// well. Returns what the journal keeps: the beginnings of both.
     pub(super) fn check_nonce(&self, signature: &[u8; 64], message: &Digest) -> Result<(String, String), Refused> {
-        let wrong = || Refused::new("signing", "a signature has no form");
+        let wrong = || Refused::new(Code::Signing, "a signature has no form");
         let nonce: [u8; 16] = signature.first_chunk().copied().ok_or_else(wrong)?;
         let message: [u8; 16] = message.as_bytes().first_chunk().copied().ok_or_else(wrong)?;
         if self.state.life.repeats(&nonce, &message) {
@@ -231,11 +229,11 @@ impl Core {
     pub(super) fn canary(&mut self, challenge: &str, now: Moment) -> Result<ReplyBody, Refused> {
         self.check_clock(now)?;
         if challenge.len() > CHALLENGE_BYTES_MAX {
-            return Err(Refused::new("challenge", format!("a challenge has at most {CHALLENGE_BYTES_MAX} bytes")));
+            return Err(Refused::new(Code::Challenge, format!("a challenge has at most {CHALLENGE_BYTES_MAX} bytes")));
         }
         // Signing goes on for everyone else while one customer is frozen.
-        if let Some(latch) = self.latches().iter().find(|latch| !latch.starts_with(CUSTOMER)) {
-            return Err(Refused::for_now("frozen", format!("the latch \"{latch}\" is closed")));
+        if let Some(latch) = self.latches().iter().find(|latch| !matches!(latch, Latch::Customer(_))) {
+            return Err(Refused::new(Code::Frozen, format!("the latch \"{latch}\" is closed")));
         }
         if self.state.last.is_none_or(|last| now >= last.plus_seconds(BEAT_SECONDS)) {
             self.remember(now, Event::Beat)?;
@@ -247,7 +245,7 @@ impl Core {
         let public = key.public_key(self.keys.secp());
         let signature = sign_digest(&digest, &key, &public, self.keys.secp());
         key.non_secure_erase();
-        let signature = signature.map_err(|error| Refused::new("signing", error.to_string()))?;
+        let signature = signature.map_err(|error| Refused::new(Code::Signing, error.to_string()))?;
         Ok(ReplyBody::Canary {
             public_key: hex::encode(public.serialize()),
             signature: hex::encode(signature.serialize_der()),

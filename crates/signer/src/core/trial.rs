@@ -11,7 +11,7 @@ use super::prepare::Openness;
 use super::{Core, Examined, StartError};
 use crate::journal::Journal;
 use crate::keys::Keys;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::state::State;
 
 /// A signer's memory to try things on. The core within never leaves, so that what it pretends to have written down is believed by nobody.
@@ -70,7 +70,7 @@ impl Trial {
                     "the clock says {now}, the journal has {last}, and no instruction that enough people approved lives at that time; \
                      set the clock, or bring a fresh bundle"
                 );
-                Err(Refused::for_now("clock", reason))
+                Err(Refused::new(Code::Clock, reason))
             }
             _ => Ok(()),
         }

@@ -12,7 +12,7 @@ pub use answers::{AnswerError, earlier};
 pub use reading::{PaymentReading, Reading, StepReading, read};
 pub use session::Session;
 
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// Whether a bundle asks for signatures; others carry charters and steps only.
 fn moves_coins(bundle: &signer_wire::Bundle) -> bool {
@@ -24,7 +24,7 @@ fn check_addressee(bundle: &signer_wire::Bundle, own: &types::SignerId) -> Resul
     if bundle.signer == own.as_str() {
         return Ok(());
     }
-    Err(Refused::new("signer", format!("the bundle is for signer {}, this one is {own}", bundle.signer)))
+    Err(Refused::new(Code::Signer, format!("the bundle is for signer {}, this one is {own}", bundle.signer)))
 }
 
 /// Refuses to be used where the charter wants a connected signer.
@@ -32,5 +32,5 @@ fn check_offline(offline: bool) -> Result<(), Refused> {
     if offline {
         return Ok(());
     }
-    Err(Refused::new("connected", "this signer is connected by its charter: use `claviger-signer run`"))
+    Err(Refused::new(Code::Connected, "this signer is connected by its charter: use `claviger-signer run`"))
 }

@@ -10,7 +10,7 @@ use types::{Digest, Evidence, Instruction, Moment, OperatorId, SignerId, grouped
 use super::{check_addressee, check_offline, moves_coins};
 use crate::core::{Examined, Trial};
 use crate::enrol::{self, files};
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 
 /// Who agreed to an instruction, and who did not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Reading {
 /// # Errors
 /// What keeps it from being read at all; everything else stands in [`Reading::refused`].
 pub fn read(directory: &Path, bundle: &Bundle, now: Moment) -> Result<Reading, Refused> {
-    let unreadable = |error: &dyn std::error::Error| Refused::new("journal", error.to_string());
+    let unreadable = |error: &dyn std::error::Error| Refused::new(Code::Journal, error.to_string());
     let (id, keys, _) = enrol::load(directory).map_err(|error| unreadable(&error))?;
     check_addressee(bundle, &id)?;
     let mut trial =
@@ -120,7 +120,7 @@ impl Reading {
         let effects = match wallet {
             None if !moves_coins(bundle) => Ok(()),
             Some(wallet) => trial.effects(wallet, &plain, &bundle.psbt).map(|effects| self.effects = Some(effects)),
-            None => Err(Refused::new("wallet", "the bundle holds no payment out of a wallet")),
+            None => Err(Refused::new(Code::Wallet, "the bundle holds no payment out of a wallet")),
         };
         taken?;
         for wire in bundle.steps.iter().chain(&bundle.payments) {
@@ -129,7 +129,11 @@ impl Reading {
         self.go_through_steps(bundle, trial, &charter, now)?;
         if !moves_coins(bundle) {
             let nothing = bundle.steps.is_empty() && self.charters.is_empty();
-            return if nothing { Err(Refused::new("nothing", "the bundle holds nothing to do here")) } else { Ok(()) };
+            return if nothing {
+                Err(Refused::new(Code::Nothing, "the bundle holds nothing to do here"))
+            } else {
+                Ok(())
+            };
         }
         effects?;
         let digests: Vec<Digest> = plain.iter().map(|one| one.digest()).collect();
@@ -146,7 +150,7 @@ impl Reading {
     fn take_charters(&mut self, bundle: &Bundle, trial: &mut Trial, held: u64, now: Moment) -> Result<(), Refused> {
         for next in &bundle.charters {
             let charter = Charter::from_bytes(next.charter.as_bytes())
-                .map_err(|error| Refused::new("charter", error.to_string()))?;
+                .map_err(|error| Refused::new(Code::Charter, error.to_string()))?;
             if charter.version > held {
                 trial.adopt(&next.charter, &next.approvals, now)?;
                 self.charters.push((charter.version, charter.digest()));
@@ -166,7 +170,7 @@ impl Reading {
             let (instruction, evidence) = crate::core::read_instruction(wire)?;
             let agreed = Agreed::of(charter, &instruction, &evidence, now);
             let carried_out = trial.execute(wire, now);
-            let done_before = matches!(&carried_out, Err(refused) if refused.code == "executed");
+            let done_before = matches!(&carried_out, Err(refused) if refused.code == Code::Executed);
             self.steps.push(StepReading { instruction, agreed, done_before });
             if !done_before {
                 carried_out?;

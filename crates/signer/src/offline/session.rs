@@ -8,9 +8,9 @@ use types::{Moment, WalletId, words};
 use super::answers::{earlier, keep};
 use super::moves_coins;
 use super::reading::{Reading, read};
-use crate::core::{Core, JOURNAL_BEHIND};
+use crate::core::Core;
 use crate::life::Actor;
-use crate::refusal::Refused;
+use crate::refusal::{Code, Refused};
 use crate::vault::Opener;
 
 /// The visit. Nothing is written before [`Session::sign`], except that a journal that peers know to be newer freezes for good, and
@@ -37,8 +37,8 @@ impl<'a> Session<'a> {
         }
         let mut session = Session { core, directory: directory.to_owned(), bundle, reading, earlier };
         match session.reading.refused.as_ref().map(|refused| (refused.code.clone(), refused.reason.clone())) {
-            Some((code, reason)) if code == JOURNAL_BEHIND => session.core.freeze_behind(&reason, now)?,
-            Some((code, _)) if code == "delay" => session.begin_delay(now)?,
+            Some((Code::JournalBehind, reason)) => session.core.freeze_behind(&reason, now)?,
+            Some((Code::Delay, _)) => session.begin_delay(now)?,
             _ => {}
         }
         Ok(session)
@@ -58,7 +58,7 @@ impl<'a> Session<'a> {
         }
         let reason =
             "these are not the words of this bundle, in their order; compare them with those on the other screen";
-        Err(Refused::new("words", reason))
+        Err(Refused::new(Code::Words, reason))
     }
 
     /// The answer that was given to this very bundle before, with today's head of the journal.
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
         }
         self.check()?;
         if self.moves_coins() {
-            return Err(Refused::new("payment", "this bundle asks for signatures"));
+            return Err(Refused::new(Code::Payment, "this bundle asks for signatures"));
         }
         self.take_charters_and_time(clock())?;
         self.carry_out(clock())?;
@@ -148,7 +148,7 @@ impl<'a> Session<'a> {
     fn carry_out(&mut self, now: Moment) -> Result<(), Refused> {
         for wire in &self.bundle.steps {
             match ask(self.core, &RequestBody::Execute { instruction: wire.clone() }, now) {
-                Err(refused) if refused.code == "executed" => {}
+                Err(refused) if refused.code == Code::Executed => {}
                 other => other.map(|_| ())?,
             }
         }
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
     fn begin_delay(&mut self, now: Moment) -> Result<(), Refused> {
         self.take_charters_and_time(now)?;
         match self.core.examine_closed(&self.bundle.payments, &self.bundle.psbt, now) {
-            Err(refused) if refused.code != "delay" => Err(refused),
+            Err(refused) if refused.code != Code::Delay => Err(refused),
             _ => Ok(()),
         }
     }
@@ -204,18 +204,16 @@ fn policy_version(charter: &str) -> Option<u64> {
 
 fn ask(core: &mut Core, question: &RequestBody, now: Moment) -> Result<ReplyBody, Refused> {
     match core.handle(question, now) {
-        ReplyBody::Refused(refusal) => {
-            Err(Refused { code: refusal.code.into(), reason: refusal.reason, retry: refusal.retry })
-        }
+        ReplyBody::Refused(refusal) => Err(refusal.into()),
         other => Ok(other),
     }
 }
 
 fn unexpected() -> Refused {
-    Refused::new("signing", "the signer's core answered something else than it was asked")
+    Refused::new(Code::Signing, "the signer's core answered something else than it was asked")
 }
 
 fn kept(error: super::AnswerError) -> Refused {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Refused::for_now("answer", format!("{error}{cause}"))
+    Refused::new(Code::Answer, format!("{error}{cause}"))
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use signer::ceremony::backup::{self, Destination, Holder, Plan};
-use signer::refusal::Refused;
+use signer::refusal::{Code, Refused};
 use signer::vault::random;
 use types::OperatorId;
 
@@ -53,7 +53,7 @@ impl Backup {
         let command = self.print.unwrap_or_default();
         let mut print = |holder: &OperatorId, page: &[u8]| {
             eprintln!("printing the share of {holder}");
-            send(&command, page).map_err(|reason| Refused::for_now("print", format!("{holder}: {reason}")))
+            send(&command, page).map_err(|reason| Refused::new(Code::Print, format!("{holder}: {reason}")))
         };
         let mut plan = Plan {
             threshold: self.threshold,

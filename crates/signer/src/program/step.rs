@@ -9,7 +9,7 @@ use sealing::{Envelope, Kek, NewSlot, SlotName};
 use signer::ceremony::{Bench, Watch, causes};
 use signer::core::Core;
 use signer::enrol::{self, files};
-use signer::refusal::Refused;
+use signer::refusal::{Code, Refused};
 use signer::server;
 use signer::vault::Vault;
 use signer_wire::{Approval, Evidence, Instruction};
@@ -68,7 +68,7 @@ pub fn unlock<'a>(
             Some(seed) => accounts.for_seed(seed.seed_slot.clone(), seed.seed_passphrase_file.clone()).kek(envelope),
             None => accounts.kek(envelope),
         };
-        let (slot, kek) = opened.map_err(|error| Refused::new("opening", text(&*error)))?;
+        let (slot, kek) = opened.map_err(|error| Refused::new(Code::Opening, text(&*error)))?;
         let holder = seed.and_then(|seed| seed.seed_person.clone()).unwrap_or_else(|| person.clone());
         Ok((holder, slot, kek))
     }
@@ -84,7 +84,7 @@ pub fn new_slots<'a>(
     move |vault| {
         let texts = if vault == Vault::Seed && !seal_seed.is_empty() { seal_seed } else { seal };
         let context = vault.context(signer, network)?;
-        opening::slots(texts, &context).map_err(|error| Refused::new("seal", text(&*error)))
+        opening::slots(texts, &context).map_err(|error| Refused::new(Code::Seal, text(&*error)))
     }
 }
 

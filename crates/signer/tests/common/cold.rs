@@ -191,7 +191,7 @@ pub fn visit(directory: &Path, bundle: &Bundle, now: Moment) -> Result<Answer, S
     let mut core = core(directory);
     let (person, slot, kek) = (super::HOLDER.parse().unwrap(), super::SLOT.parse().unwrap(), super::kek());
     let opener = Opener { person: &person, terminal: "tty1", slot: &slot, kek: &kek };
-    let code = |refused: signer::refusal::Refused| refused.code.into_owned();
+    let code = |refused: signer::refusal::Refused| refused.code.to_string();
     let signed =
         Session::begin(&mut core, directory, bundle.clone(), now)
             .and_then(|mut session| {

@@ -84,7 +84,7 @@ impl Cores {
         let directory = self.directories[position].path();
         let now = self.now;
         let opened = self.cores[position].as_mut().unwrap().open_sealed(directory, &opener, now);
-        opened.map(|_| ()).map_err(|refused| refused.code.into_owned())
+        opened.map(|_| ()).map_err(|refused| refused.code.to_string())
     }
 
     pub fn ask(&mut self, position: usize, question: RequestBody) -> ReplyBody {
@@ -226,7 +226,7 @@ pub fn finish(house: &House, wires: &[WireInstruction], psbt: &Psbt, signatures:
 /// A refusal's stable name, or the answer.
 pub fn code(reply: ReplyBody) -> Result<ReplyBody, String> {
     match reply {
-        ReplyBody::Refused(refusal) => Err(refusal.code),
+        ReplyBody::Refused(refusal) => Err(refusal.code.to_string()),
         other => Ok(other),
     }
 }

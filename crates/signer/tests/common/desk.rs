@@ -162,7 +162,7 @@ pub fn words(path: &Path) -> String {
 }
 
 pub fn code<T: std::fmt::Debug>(outcome: Result<T, Refused>) -> String {
-    outcome.unwrap_err().code.into_owned()
+    outcome.unwrap_err().code.to_string()
 }
 
 /// A charter that follows the house's, with other signers and the same descriptors, signed by the old quorum.
