@@ -166,6 +166,9 @@ fn finish_before(bench: &mut Bench<'_>, plan: &Plan<'_>, held: Ceremony) -> Resu
         shares.push(share);
     }
     let mut found = format!("{} shares were read, {pages} pages are there", shares.len());
+    if plan.holders.iter().any(|holder| path(holder).is_none()) {
+        found.push_str(", what was printed is not seen from here: `rehearse` tries it");
+    }
     if shares.len() >= usize::from(plan.threshold) {
         for chosen in choices(&shares, plan.threshold)? {
             let bytes = shares::combine(&chosen, b"").map_err(|_| unproven())?;
