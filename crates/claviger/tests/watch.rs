@@ -92,6 +92,45 @@ fn t07_what_signers_signed_and_no_record_asked_for_freezes_every_signer_before_i
 }
 
 #[test]
+fn t07_an_unfreezing_holds_although_a_signer_is_still_to_be_frozen() {
+    let mut town = Town::with_coins();
+    let mallory = town.outside();
+    town.house.fleet.kill(2).unwrap();
+    sign_directly(&mut town, &mallory, 4_000_000);
+    town.until_alarm("freeze-incomplete", "s3");
+    direct::unfreeze(&town, &[0, 1]);
+    town.house.fleet.restart(2).unwrap();
+    town.until_alarm("frozen-for-spend", "has signed it");
+    until("only the one that was away is frozen", || {
+        let signers = town.olga().get("/v1/signers")?;
+        let latches: Vec<_> =
+            signers["items"].as_array().unwrap().iter().map(|signer| signer["latches"].clone()).collect();
+        if latches == [json!([]), json!([]), json!(["all"])] { Ok(Some(())) } else { Err(format!("{latches:?}")) }
+    })
+    .unwrap();
+}
+
+#[test]
+fn t07_a_strange_signature_is_found_behind_one_that_was_noticed_before() {
+    let mut town = Town::with_coins();
+    let (mallory, further) = (town.outside(), town.outside());
+    sign_directly(&mut town, &mallory, 4_000_000);
+    town.until_alarm("frozen-for-spend", "has signed it");
+    until_all_frozen(&town);
+    let order = Order::new(&town, "behind", &further, 4_000_000, |_| vec![]);
+    town.house.service.kill();
+    direct::unfreeze(&town, &[0, 1, 2]);
+    let signed = order.ask(&mut town.house.fleet.clients).unwrap();
+    let stolen = order.finish(&town, &signed).compute_txid().to_string();
+    // As if their journals were others: all that they ever released is compared anew.
+    assert_eq!(town.tamper(&format!("UPDATE watched SET newest = '{}' WHERE releases > 0", "ab".repeat(32))), 2);
+    town.house.service.restart().unwrap();
+    let alarm = town.until_alarm("frozen-for-spend", &stolen);
+    assert_eq!(text(&alarm, "/subject"), stolen);
+    until_all_frozen(&town);
+}
+
+#[test]
 fn t07_a_strange_spend_that_waits_for_a_block_freezes_every_signer() {
     let mut town = Town::with_coins();
     let mallory = town.outside();

@@ -5,6 +5,7 @@
 //! and each is looked up in our transactions; where it waits for a block; and in its block. It is stopped for once, so that a quorum's
 //! unfreezing holds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,12 +55,13 @@ pub const WATCH: &str = "watch";
 pub async fn watch(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
     let mut alarms = Alarms::inherit(Arc::clone(&custody)).await;
     let mut clients = Vec::new();
+    let mut closed = Closed::new();
     while !*stop.borrow() {
         custody.pulse.beat(WATCH);
         let compared = custody.compare_releases(&mut clients).await;
         let more = matches!(compared, Ok(true));
         alarms.report("releases", &[], compared.map(|_| ())).await;
-        alarms.report("watch", &["freeze-incomplete"], custody.watch_spends().await).await;
+        alarms.report("watch", &["freeze-incomplete"], custody.watch_spends(&mut closed).await).await;
         if more {
             continue;
         }
@@ -70,6 +72,10 @@ pub async fn watch(custody: Arc<Custody>, mut stop: watch::Receiver<bool>) {
         }
     }
 }
+
+/// Signers that have closed their latch for a spend, by the spend's alarm: each is asked once, so that a quorum's unfreezing of it holds
+/// while another one is still away.
+type Closed = BTreeMap<String, BTreeSet<String>>;
 
 /// Who has closed a latch, and what the others said.
 #[derive(Clone, Debug, Default)]
@@ -84,19 +90,27 @@ pub struct Frozen {
 /// their own, so that neither a signing under way nor a signer that is away holds it up.
 pub fn freeze_signers(config: &Config, latch: &str, reason: &str) -> Frozen {
     let only = latch.strip_prefix(SIGNER);
-    let known = only.is_none_or(|only| config.signers.iter().any(|signer| signer.id == only));
+    if only.is_some_and(|only| !config.signers.iter().any(|signer| signer.id == only)) {
+        return Frozen { at: vec![], failed: vec![format!("the configuration names no {latch}")] };
+    }
+    freeze_some(
+        config,
+        |signer| only.is_none_or(|only| signer == only),
+        if only.is_some() { "all" } else { latch },
+        reason,
+    )
+}
+
+fn freeze_some(config: &Config, concerned: impl Fn(&str) -> bool, latch: &str, reason: &str) -> Frozen {
     let mut clients: Vec<SignerClient> = match super::connect_signers(config) {
-        Ok(clients) if known => clients.into_iter().map(|client| client.with_patience(PATIENCE)).collect(),
-        Ok(_) => return Frozen { at: vec![], failed: vec![format!("the configuration names no {latch}")] },
+        Ok(clients) => clients.into_iter().map(|client| client.with_patience(PATIENCE)).collect(),
         Err(error) => return Frozen { at: vec![], failed: vec![error] },
     };
-    let latch = if only.is_some() { "all" } else { latch };
     let question = RequestBody::Freeze { latch: latch.to_owned(), reason: reason.to_owned() };
     let ask = |client: &mut SignerClient| client.call(question.clone()).map(|_| ()).map_err(super::explain);
     let asked: Vec<(&str, Result<(), String>)> = std::thread::scope(|scope| {
         let ask = &ask;
-        let concerned =
-            clients.iter_mut().zip(&config.signers).filter(|(_, one)| only.is_none_or(|only| one.id == only));
+        let concerned = clients.iter_mut().zip(&config.signers).filter(|(_, one)| concerned(&one.id));
         let asked: Vec<_> =
             concerned.map(|(client, one)| (one.id.as_str(), scope.spawn(move || ask(client)))).collect();
         let gone = |_| Err("the question was not asked".to_owned());
@@ -200,7 +214,7 @@ impl Custody {
         let Some(newest) = fresh.last() else { return Ok(false) };
         let mut strange = Vec::new();
         for txid in fresh {
-            if self.store.transaction(txid).await?.is_none() {
+            if self.store.transaction(txid).await?.is_none() && !self.was_noticed(txid).await? {
                 strange.push(txid);
             }
         }
@@ -219,7 +233,7 @@ impl Custody {
 
     /// Adds to a step that a transaction spends our coins and that no record of ours has it, unless that was noticed before.
     pub(super) async fn unexplained(&self, txid: &str, found: &str, step: &mut Move) -> Result<(), StepError> {
-        if self.store.audit_about(txid, NOTICED).await?.is_none() {
+        if !self.was_noticed(txid).await? {
             let message = format!(
                 "transaction {txid} spends our coins, and no signing record has it: {found}; freeze the signers"
             );
@@ -229,11 +243,20 @@ impl Custody {
         Ok(())
     }
 
-    /// Freezes every signer for each spend that no record explains. Repeated until all of them have closed the latch; done once,
+    async fn was_noticed(&self, txid: &str) -> Result<bool, StepError> {
+        Ok(self.store.audit_about(txid, NOTICED).await?.is_some())
+    }
+
+    /// Freezes every signer for each spend that no record explains. Repeated until all of them have closed the latch; each does once,
     /// so that a quorum's unfreezing holds.
-    async fn watch_spends(&self) -> Result<(), StepError> {
-        for alarm in self.store.alarms().await?.into_iter().filter(|alarm| alarm.code == SPENT) {
-            let frozen = blocking(|| self.freeze("all", &alarm.message));
+    async fn watch_spends(&self, closed: &mut Closed) -> Result<(), StepError> {
+        let alarms: Vec<_> = self.store.alarms().await?.into_iter().filter(|alarm| alarm.code == SPENT).collect();
+        closed.retain(|subject, _| alarms.iter().any(|alarm| alarm.subject == *subject));
+        for alarm in alarms {
+            let done = closed.entry(alarm.subject.clone()).or_default();
+            let open = |signer: &str| !done.contains(signer);
+            let frozen = blocking(|| freeze_some(&self.config, open, "all", &alarm.message));
+            done.extend(frozen.at);
             if !frozen.failed.is_empty() {
                 let message = format!("not every signer is frozen for {}: {}", alarm.subject, frozen.failed.join("; "));
                 return Err(StepError::Waiting { code: "freeze-incomplete", subject: alarm.subject, message });
