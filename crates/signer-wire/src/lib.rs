@@ -5,6 +5,7 @@
 mod bundle;
 mod frame;
 mod message;
+mod source;
 
 pub use bundle::recall_nonce;
 pub use bundle::{Answer, Bundle, CARRIED_BYTES_MAX, CARRIED_ITEMS_MAX, CARRIED_VERSION, CarriedError, NextCharter};
@@ -13,3 +14,4 @@ pub use message::{
     Approval, Attestation, Ceremony, Customer, Evidence, Fate, Head, Instruction, KeyLine, Limit, Refusal, Reply,
     ReplyBody, Request, RequestBody, Signature, SlotLine, Standing, Statement, VERSION,
 };
+pub use source::Source;

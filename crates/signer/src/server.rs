@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,7 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use signer_wire::{
-    FrameError, Refusal, Reply, ReplyBody, Request, RequestBody, VERSION, decode, encode, read_frame, write_frame,
+    FrameError, Refusal, Reply, ReplyBody, Request, RequestBody, Source, VERSION, decode, encode, read_frame,
+    write_frame,
 };
 use types::{Moment, RefusalCode};
 
@@ -171,22 +172,6 @@ struct Rooms {
     online: Arc<Room>,
     freezers: Arc<Room>,
     turns: Turns,
-}
-
-/// From where somebody comes, as far as one attacker has many addresses: IPv6 is given out by networks of 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Source([u8; 8]);
-
-impl Source {
-    fn of(address: IpAddr) -> Source {
-        let mut bytes = [0; 8];
-        let known = match address.to_canonical() {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
-        bytes.iter_mut().zip(known).for_each(|(byte, known)| *byte = known);
-        Source(bytes)
-    }
 }
 
 /// A bounded number of connections of one kind.

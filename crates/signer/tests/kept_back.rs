@@ -50,22 +50,6 @@ fn half(fleet: &mut Cores, who: usize, witnesses: &[usize], batch: &Batch) -> Re
     fleet.release(who, &ticket, about).map(|_| ())
 }
 
-fn used(fleet: &mut Cores, position: usize) -> u64 {
-    let ReplyBody::Exposure(limits) = fleet.ask(position, RequestBody::Exposure) else { panic!("no exposure") };
-    limits.iter().find(|limit| limit.tier == "automatic").unwrap().used.parse().unwrap()
-}
-
-/// Time passes, and the signers at `positions` notice.
-fn pass(fleet: &mut Cores, positions: &[usize], mut seconds: i64) {
-    while seconds > 0 {
-        let step = seconds.min(7_000);
-        (fleet.now, seconds) = (fleet.now.plus_seconds(step), seconds - step);
-        for position in positions {
-            code(fleet.ask(*position, RequestBody::Canary { challenge: String::new() })).unwrap();
-        }
-    }
-}
-
 fn execute(fleet: &mut Cores, position: usize, wire: &WireInstruction) -> Result<(), String> {
     code(fleet.ask(position, RequestBody::Execute { instruction: wire.clone() })).map(|_| ())
 }
@@ -90,7 +74,7 @@ fn t07_what_leaves_while_a_clock_is_stopped_ages_from_then_on_and_not_from_befor
     let first = fill(&fleet, "a", 1);
     half(&mut fleet, 0, &[1], &first).unwrap();
     // The first signer hears nothing for longer than its clock may step; the others are kept awake.
-    pass(&mut fleet, &[1, 2], 7_300);
+    fleet.pass(&[1, 2], 7_300);
     half(&mut fleet, 1, &[2], &first).unwrap();
     let mut left = FILL;
     // Now it is whole. The first signer hears of that before anything else: its latch closes, and people open it at once.
@@ -98,7 +82,7 @@ fn t07_what_leaves_while_a_clock_is_stopped_ages_from_then_on_and_not_from_befor
     fleet.now = fleet.now.plus_seconds(10);
     let open = fleet.house.unfreeze("s1", "clock", fleet.now);
     execute(&mut fleet, 0, &open).unwrap();
-    let counts = used(&mut fleet, 0);
+    let counts = fleet.used(0);
     let second = fill(&fleet, "b", 2);
     if fleet.sign([0, 2], &second.wires, &second.psbt).is_ok() {
         left += FILL;

@@ -13,12 +13,6 @@ use policy::Hours;
 use signer_wire::{Attestation, Fate, ReplyBody, RequestBody, Statement};
 use types::Instruction;
 
-/// What a signer says that it has used of the automatic tier.
-fn used(fleet: &mut Cores, position: usize) -> u64 {
-    let ReplyBody::Exposure(limits) = fleet.ask(position, RequestBody::Exposure) else { panic!("no exposure") };
-    limits.iter().find(|limit| limit.tier == "automatic").unwrap().used.parse().unwrap()
-}
-
 fn pay(
     fleet: &Cores,
     key: &str,
@@ -28,17 +22,6 @@ fn pay(
     let (instruction, wire) = fleet.house.lasting_withdrawal(key, sats, 86_400, fleet.now);
     let psbt = fleet.house.psbt(&[fleet.house.coin(0, 200_000, salt)], &[&instruction], 1_000);
     (instruction, vec![wire], psbt)
-}
-
-/// Time passes, and every signer notices.
-fn pass(fleet: &mut Cores, mut seconds: i64) {
-    while seconds > 0 {
-        let step = seconds.min(7_000);
-        (fleet.now, seconds) = (fleet.now.plus_seconds(step), seconds - step);
-        for position in 0..3 {
-            code(fleet.ask(position, RequestBody::Canary { challenge: String::new() })).unwrap();
-        }
-    }
 }
 
 #[test]
@@ -52,7 +35,7 @@ fn t07_intents_banked_for_twelve_hours_release_no_more_than_one_window() {
         if one.is_ok() && two.is_ok() {
             banked.push((wires, psbt));
         }
-        pass(&mut fleet, 1_800);
+        fleet.pass(&[0, 1, 2], 1_800);
     }
     assert_eq!(banked.len(), 24, "an intent alone counts nothing, however many there are");
     let sent = banked.iter().filter(|(wires, psbt)| fleet.sign([0, 1], wires, psbt).is_ok()).count();
@@ -71,9 +54,9 @@ fn t07_half_signed_payments_kept_back_go_on_counting_until_they_have_left() {
                 halves.push((wires, psbt));
             }
         }
-        pass(&mut fleet, 1_800);
+        fleet.pass(&[0, 1, 2], 1_800);
     }
-    assert_eq!((halves.len(), used(&mut fleet, 0)), (2, 182_000), "what was released and did not leave counts in full");
+    assert_eq!((halves.len(), fleet.used(0)), (2, 182_000), "what was released and did not leave counts in full");
     // The others complete both, hear of it, and only then does the window roll on.
     for (wires, psbt) in &halves {
         let (ticket, head) = fleet.prepare(1, wires, psbt).unwrap();
@@ -81,12 +64,12 @@ fn t07_half_signed_payments_kept_back_go_on_counting_until_they_have_left() {
         fleet.release(1, &ticket, vec![about]).unwrap();
     }
     fleet.settle();
-    assert_eq!(used(&mut fleet, 0), 182_000, "it ages from now on");
+    assert_eq!(fleet.used(0), 182_000, "it ages from now on");
     fleet.restart(0, |_| ());
     fleet.admit(0, &[1, 2]).unwrap();
-    assert_eq!(used(&mut fleet, 0), 182_000, "also across a restart");
+    assert_eq!(fleet.used(0), 182_000, "also across a restart");
     fleet.now = fleet.now.plus_seconds(3_600);
-    assert_eq!((used(&mut fleet, 0), used(&mut fleet, 1)), (0, 0));
+    assert_eq!((fleet.used(0), fleet.used(1)), (0, 0));
 }
 
 #[test]
@@ -116,18 +99,18 @@ fn t07_nobody_but_peers_says_that_a_payment_has_left() {
         word("s2", Fate::Never, &digest, own[0].signature.clone()),
     ];
     code(fleet.ask(0, RequestBody::Settle { attestations: lies })).unwrap();
-    pass(&mut fleet, 7_000);
-    assert_eq!(used(&mut fleet, 0), 91_000);
+    fleet.pass(&[0, 1, 2], 7_000);
+    assert_eq!(fleet.used(0), 91_000);
     // After its end, both others say that they never will; one of them could lie, so that its charge ages and is not dropped.
-    pass(&mut fleet, 86_400);
+    fleet.pass(&[0, 1, 2], 86_400);
     let ReplyBody::Attested(second) = fleet.ask(1, attest.clone()) else { panic!("no answer") };
     assert_eq!(second.iter().map(|one| one.fate).collect::<Vec<_>>(), [Fate::Never]);
     code(fleet.ask(0, RequestBody::Settle { attestations: second })).unwrap();
-    assert_eq!(used(&mut fleet, 0), 91_000, "one of two is not enough: the third signer could still complete it");
+    assert_eq!(fleet.used(0), 91_000, "one of two is not enough: the third signer could still complete it");
     fleet.settle();
-    assert_eq!(used(&mut fleet, 0), 91_000);
-    pass(&mut fleet, 3_600);
-    assert_eq!(used(&mut fleet, 0), 0);
+    assert_eq!(fleet.used(0), 91_000);
+    fleet.pass(&[0, 1, 2], 3_600);
+    assert_eq!(fleet.used(0), 0);
     let ReplyBody::Standing(standing) = fleet.ask(0, RequestBody::Standing { after: String::new() }) else {
         panic!("no answer")
     };
@@ -139,10 +122,10 @@ fn t07_a_ticket_ends_after_a_minute() {
     let mut fleet = Cores::start();
     let (_, wires, psbt) = pay(&fleet, "slow", 90_000, 1);
     let (ticket, head) = fleet.prepare(0, &wires, &psbt).unwrap();
-    assert_eq!(used(&mut fleet, 0), 91_000, "what is reserved counts");
+    assert_eq!(fleet.used(0), 91_000, "what is reserved counts");
     let about: Statement = fleet.witness(1, &head).unwrap();
     fleet.now = fleet.now.plus_seconds(60);
-    assert_eq!(used(&mut fleet, 0), 0);
+    assert_eq!(fleet.used(0), 0);
     assert_eq!(fleet.release(0, &ticket, vec![about]).unwrap_err(), "unknown-ticket");
 }
 
@@ -181,7 +164,7 @@ fn t07_batch_mates_and_their_fee_increments_count_against_each_other() {
     let coins = [fleet.house.coin(0, 1_000_000, 7)];
     let cheap = fleet.house.psbt(&coins, &instructions, 2_000);
     fleet.sign([0, 1], &wires, &cheap).unwrap();
-    assert_eq!(used(&mut fleet, 0), 200_000);
+    assert_eq!(fleet.used(0), 200_000);
     let (_, third, psbt) = pay(&fleet, "third", 47_000, 8);
     fleet.sign([0, 1], &third, &psbt).unwrap();
     // 248,000 of 250,000 are used: an increment of 2,000 fits for the first of the two, and not for both.
@@ -189,7 +172,7 @@ fn t07_batch_mates_and_their_fee_increments_count_against_each_other() {
     assert_eq!(fleet.sign([0, 1], &wires, &dear).unwrap_err(), "approvals-missing");
     let fits = fleet.house.psbt(&coins, &instructions, 4_000);
     fleet.sign([0, 1], &wires, &fits).unwrap();
-    assert_eq!(used(&mut fleet, 0), 250_000);
+    assert_eq!(fleet.used(0), 250_000);
 }
 
 #[test]
@@ -233,7 +216,7 @@ fn t04_hours_are_looked_at_again_at_release() {
     // Half a minute before the last minute of the day, which is closed.
     let second = fleet.now.seconds().rem_euclid(86_400);
     let close = 1_439 * 60 - 30 - second;
-    pass(&mut fleet, close);
+    fleet.pass(&[0, 1, 2], close);
     let (_, wires, psbt) = pay(&fleet, "late", 50_000, 1);
     let (ticket, head) = fleet.prepare(0, &wires, &psbt).unwrap();
     let about = fleet.witness(1, &head).unwrap();
@@ -301,7 +284,7 @@ fn a_try_that_another_one_overtook_stands_no_longer() {
         panic!("no answer")
     };
     assert!(standing.is_empty(), "half of the cheaper one could add nothing any more");
-    assert_eq!(used(&mut fleet, 0), 55_000);
+    assert_eq!(fleet.used(0), 55_000);
 }
 
 #[test]

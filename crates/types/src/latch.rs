@@ -31,13 +31,6 @@ pub enum Latch {
 )]
 pub struct LatchError;
 
-impl Latch {
-    /// Whether anybody may close it: the others close by themselves.
-    pub const fn by_people(&self) -> bool {
-        matches!(self, Latch::All | Latch::Asset(_) | Latch::Customer(_) | Latch::Wallet(_))
-    }
-}
-
 impl fmt::Display for Latch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

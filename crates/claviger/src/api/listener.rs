@@ -21,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use signer_wire::Source;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -28,7 +29,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::limits::{ANSWER_PATIENCE, BODY_PATIENCE, CONNECTIONS_MAX, END_PATIENCE, HEAD_PATIENCE};
-use crate::custody::Source;
 use crate::problem::Problem;
 
 /// After a connection that could not be taken, for want of files for instance.

@@ -31,23 +31,6 @@ impl Visitor {
     }
 }
 
-/// From where somebody comes, as far as one attacker has many addresses: IPv6 is given out by networks of 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source([u8; 8]);
-
-impl Source {
-    /// The source that an address belongs to.
-    pub fn of(address: IpAddr) -> Source {
-        let mut bytes = [0; 8];
-        let known = match address.to_canonical() {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
-        bytes.iter_mut().zip(known).for_each(|(byte, known)| *byte = known);
-        Source(bytes)
-    }
-}
-
 tokio::task_local! {
     /// Who sent the request that this task answers.
     static VISITOR: Visitor;

@@ -95,7 +95,7 @@ impl Custody {
                 }
             }
         }
-        let oldest = height.saturating_sub(self.config.deposits.reorganization_max + MARGIN);
+        let oldest = height.saturating_sub(self.config.deposits.reorganization_max.saturating_add(MARGIN));
         step = step.run(Statement::prune_blocks(oldest));
         self.store.commit(step).await?;
         Ok(())

@@ -145,13 +145,12 @@ impl Custody {
         // What the house bore when this deposit was taken back goes to the house first.
         let (to_house, rest) = (deposit.shortfall, deposit.amount.checked_sub(deposit.shortfall));
         let rest = rest.map_err(|error| StepError::Corrupt(error.to_string()))?;
-        let row = DepositRow {
-            state: DepositState::Credited,
-            credits: deposit.credits + 1,
-            shortfall: Amount::ZERO,
-            updated: now(),
-            ..deposit
-        };
+        // A row that was rewritten ends this deposit's step and nothing else.
+        let credits = deposit.credits.checked_add(1);
+        let credits =
+            credits.ok_or_else(|| StepError::Corrupt(format!("the deposit {} was credited too often", deposit.id)))?;
+        let row =
+            DepositRow { state: DepositState::Credited, credits, shortfall: Amount::ZERO, updated: now(), ..deposit };
         let count = row.credits.to_string();
         let mut step = Move::new(row.updated).run(row.update(from)).run(Statement::release_coin(&row.id));
         for (part, account, amount) in [("credit", owner, rest), ("cover", shortfall, to_house)] {

@@ -51,7 +51,7 @@ use types::{Asset, Digest, Moment, WalletId};
 use crate::Outcome;
 use crate::config::Config;
 
-pub use access::{Invitation, Source, Visitor, answering};
+pub use access::{Invitation, Visitor, answering};
 pub use carried::{Carriage, Waiting};
 pub use charter::Adoption;
 pub use explain::{Explanation, WhatIf};

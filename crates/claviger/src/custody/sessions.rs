@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use policy::{Action, Passkey, verify_passkey};
+use signer_wire::Source;
 use store::{CredentialRow, Move, SessionRow};
 use types::{Digest, Moment, OperatorId};
 
 use super::Custody;
-use super::access::{Source, Visitor, fresh_secret, hash_of};
+use super::access::{Visitor, fresh_secret, hash_of};
 use crate::problem::Problem;
 
 /// How long a challenge can be answered, in seconds.

@@ -37,6 +37,23 @@ fn open(directory: &Path) -> Core {
 }
 
 impl Cores {
+    /// What a signer says that it has used of the automatic tier.
+    pub fn used(&mut self, position: usize) -> u64 {
+        let ReplyBody::Exposure(limits) = self.ask(position, RequestBody::Exposure) else { panic!("no exposure") };
+        limits.iter().find(|limit| limit.tier == "automatic").unwrap().used.parse().unwrap()
+    }
+
+    /// Time passes, and the signers at these places notice.
+    pub fn pass(&mut self, positions: &[usize], mut seconds: i64) {
+        while seconds > 0 {
+            let step = seconds.min(7_000);
+            (self.now, seconds) = (self.now.plus_seconds(step), seconds - step);
+            for position in positions {
+                code(self.ask(*position, RequestBody::Canary { challenge: String::new() })).unwrap();
+            }
+        }
+    }
+
     pub fn start() -> Cores {
         Cores::decided(|_| {})
     }
